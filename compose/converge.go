@@ -1,0 +1,154 @@
+package compose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// ConvergeOptions say how Converge claims and runs.
+type ConvergeOptions struct {
+	Owner Owner
+	Alive func(Owner) bool // whether an owner may still be at work; nil: always
+	// NoWait returns a *HeldError at once where another holds the claim; else Held is called, once, and it waits.
+	NoWait bool
+	Held   func(*HeldError)
+	Run    RunOptions // its Project is set to the scope's
+	// Planned, when not nil, is told of the plan that is going to be run, before its first event.
+	Planned func(Plan, State)
+}
+
+// Converge observes the scope, has plan made of it, and carries it out under the project's claim. The claim is taken
+// only when the plan changes something; then the state is observed again, because it may have changed meanwhile.
+//
+// It returns the state after the run and the plan that was run. After a failure what was done stays, and calling it
+// again goes on from there; the claim is given back in any case.
+func Converge(ctx context.Context, h Host, s Scope, plan func(State) (Plan, error), o ConvergeOptions) (State, Plan, error) {
+	o.Run.Project = s.Project
+	begin := s
+	begin.Containers = append(slices.Clone(s.Containers), ClaimName(s.Project))
+	state, p, err := look(ctx, h, begin, plan)
+	if err != nil {
+		return state, p, err
+	}
+	isClaim := func(c Container) bool { return c.Name == ClaimName(s.Project) }
+	claim := slices.IndexFunc(state.Containers, isClaim)
+	if !p.Changes() && claim >= 0 {
+		if err := clearDead(ctx, h, state.Containers[claim], o); err != nil {
+			return state, p, err
+		}
+	}
+	state.Containers = slices.DeleteFunc(state.Containers, isClaim)
+	if !p.Changes() {
+		return finish(ctx, h, s, state, p, o)
+	}
+	id, err := takeClaim(ctx, h, s.Project, o)
+	if err != nil {
+		return state, p, err
+	}
+	if state, p, err = look(ctx, h, s, plan); err == nil {
+		state, p, err = finish(ctx, heldHost{h, ClaimName(s.Project), id}, s, state, p, o)
+	}
+	return state, p, errors.Join(err, dropClaim(ctx, h, s.Project, id))
+}
+
+// look observes and plans.
+func look(ctx context.Context, h Host, s Scope, plan func(State) (Plan, error)) (State, Plan, error) {
+	state, err := h.Observe(ctx, s)
+	if err != nil {
+		return State{}, nil, err
+	}
+	state.Project = s.Project
+	p, err := plan(state)
+	return state, p, err
+}
+
+// finish runs the plan and looks at what came of it.
+func finish(ctx context.Context, h Host, s Scope, state State, p Plan, o ConvergeOptions) (State, Plan, error) {
+	if o.Planned != nil {
+		o.Planned(p, state)
+	}
+	if len(p) == 0 {
+		return state, p, nil
+	}
+	if err := Run(ctx, h, p, o.Run); err != nil {
+		return lookAfter(ctx, h, s, state), p, err
+	}
+	if !p.Changes() && !p.waits() {
+		return state, p, nil
+	}
+	after, err := h.Observe(ctx, s)
+	if err != nil {
+		return state, p, fmt.Errorf("look at the result: %w", err)
+	}
+	after.Project = s.Project
+	return after, p, errors.Join(stillReady(p, after), stillThere(p, state, after))
+}
+
+// stillThere names the containers that ran before an up which did not touch them, and are gone or failed after it.
+func stillThere(p Plan, before, after State) error {
+	if !p.waits() {
+		return nil
+	}
+	var errs []error
+	for _, c := range before.Containers {
+		touched := slices.ContainsFunc(p, func(s Step) bool { return s.Op.Changes() && (s.Target == c.ID || s.Name == c.Name) })
+		there := slices.ContainsFunc(after.Containers, func(a Container) bool {
+			return a.ID == c.ID && a.Status != Dead && (a.Status != Exited || a.ExitCode == 0)
+		})
+		if c.Status == Running && !c.IsOneOff() && c.Labels[LabelProject] == before.Project && !touched && !there {
+			errs = append(errs, &NotReadyError{Service: c.Service(), Container: c.Name, Until: UntilRunning, State: "stopped or was removed by something else meanwhile"})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// lookAfter is the state after a run that failed, also when ctx has ended; the one before it where the host does not say.
+func lookAfter(ctx context.Context, h Host, s Scope, before State) State {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	after, err := h.Observe(ctx, s)
+	if err != nil {
+		return before // the run's own error is what is told
+	}
+	after.Project = s.Project
+	return after
+}
+
+// waits is whether the plan waits for something.
+func (p Plan) waits() bool {
+	for _, s := range p {
+		if s.Op == Wait {
+			return true
+		}
+	}
+	return false
+}
+
+// stillReady looks once more at what the plan waited for: something that was running a moment ago may have died since.
+func stillReady(p Plan, after State) error {
+	var errs []error
+	for _, s := range p {
+		if s.Op != Wait || s.Optional {
+			continue
+		}
+		i := slices.IndexFunc(after.Containers, func(c Container) bool { return c.Name == s.Name })
+		if i < 0 {
+			errs = append(errs, &NotReadyError{Service: s.Service, Container: s.Name, Until: s.Until, State: "was removed by something else meanwhile"})
+			continue
+		}
+		e := &NotReadyError{Service: s.Service, Container: s.Name, Until: s.Until}
+		switch c := after.Containers[i]; {
+		case c.Status == Exited && c.ExitCode != 0:
+			e.State = fmt.Sprintf("exited with code %d", c.ExitCode)
+		case c.Status == Restarting:
+			e.State = fmt.Sprintf("exits with code %d and is restarted again and again", c.ExitCode)
+		default:
+			continue
+		}
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,59 @@
+package compose
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// SecretTarget is where a service sees a secret: its target, below /run/secrets when that is relative.
+func SecretTarget(r FileReference) string { return targetIn("/run/secrets/", r) }
+
+// ConfigTarget is where a service sees a config: its target, below / when that is relative.
+func ConfigTarget(r FileReference) string { return targetIn("/", r) }
+
+func targetIn(dir string, r FileReference) string {
+	if r.Target == "" {
+		return dir + r.Source
+	}
+	windows := strings.HasPrefix(r.Target, `\\`) || (len(r.Target) > 2 && r.Target[1:3] == `:\`)
+	if path.IsAbs(r.Target) || windows {
+		return r.Target
+	}
+	return dir + r.Target
+}
+
+// injected are the texts that are copied into a service's containers between create and start, by target: secrets and
+// configs whose text is in the compose file or the environment.
+func injected(p *Project, s Service) map[string]string {
+	texts := map[string]string{}
+	add := func(target string, o FileObject) {
+		text := o.Content
+		if text == "" && o.Environment != "" {
+			text = p.Environment[o.Environment]
+		}
+		if text != "" {
+			texts[target] = text
+		}
+	}
+	for _, r := range s.Secrets {
+		add(SecretTarget(FileReference(r)), FileObject(p.Secrets[r.Source]))
+	}
+	for _, r := range s.Configs {
+		add(ConfigTarget(FileReference(r)), FileObject(p.Configs[r.Source]))
+	}
+	return texts
+}
+
+// filesDiffer says which injected file of a container has another text than it should have. A file that the container
+// changed itself, or that something else put there, is not judged.
+func (p *planner) filesDiffer(s Service, c Container) string {
+	texts := injected(p.want, s)
+	for _, target := range slices.Sorted(maps.Keys(texts)) {
+		if had := c.Files[target]; had != "" && had != digest([]byte(texts[target])) {
+			return "the text of " + target + " changed"
+		}
+	}
+	return ""
+}

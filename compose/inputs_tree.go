@@ -1,0 +1,241 @@
+package compose
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+	"golang.org/x/sync/errgroup"
+)
+
+// treeEntry is what counts of one file, link or folder of a build context.
+type treeEntry struct {
+	path string // relative, with slashes
+	kind byte   // 'f' file, 'x' executable file, 'l' link, 'd' folder, 'o' other
+	link string
+	stat fileStat
+	sum  [sha256.Size]byte // of a file's content
+}
+
+// tree is the digest of a folder after the first of the ignore files that exists.
+func (r *inputReader) tree(ctx context.Context, service, dir string, ignoreFiles []string) (string, error) {
+	patterns, err := ignorePatterns(ignoreFiles)
+	if err != nil {
+		return "", fmt.Errorf("service %s: %w", service, err)
+	}
+	key := dir + "\x00" + strings.Join(patterns, "\x00")
+	if d, ok := r.trees[key]; ok {
+		return d, nil
+	}
+	if err := checkContext(r.p, service, dir); err != nil {
+		return "", err
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", fmt.Errorf("build context of service %s: %w", service, err)
+	}
+	w := &treeWalk{ctx: ctx, root: root}
+	if w.ignore, err = patternmatcher.New(patterns); err != nil {
+		return "", fmt.Errorf("service %s: read patterns of .dockerignore: %w", service, err)
+	}
+	w.mayReappear = exceptions(w.ignore)
+	if err := w.folder("", patternmatcher.MatchInfo{}, false); err != nil {
+		return "", unreadable(service, err)
+	}
+	if err := r.hashes.fill(ctx, root, w.entries); err != nil {
+		return "", unreadable(service, err)
+	}
+	h := sha256.New()
+	for _, e := range w.entries {
+		fmt.Fprintf(h, "%c%s\x00%s\x00", e.kind, e.path, e.link)
+		h.Write(e.sum[:])
+	}
+	r.trees[key] = hex.EncodeToString(h.Sum(nil))
+	return r.trees[key], nil
+}
+
+// unreadable adds what to do to an error about a file of a build context.
+func unreadable(service string, err error) error {
+	err = fmt.Errorf("build context of service %s: %w", service, err)
+	if errors.Is(err, fs.ErrPermission) {
+		return &HintedError{Err: err, Next: "name it in .dockerignore, or make it readable"}
+	}
+	return err
+}
+
+// ignorePatterns are the patterns of the first of the files that exists.
+func ignorePatterns(files []string) ([]string, error) {
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		return patterns, nil
+	}
+	return nil, nil
+}
+
+// treeWalk lists what of a folder is not ignored, in a fixed order.
+type treeWalk struct {
+	ctx     context.Context
+	root    string
+	ignore  *patternmatcher.PatternMatcher
+	entries []*treeEntry
+	// mayReappear are the fixed beginnings of the patterns with "!": an ignored folder outside all of them is not read.
+	mayReappear []string
+}
+
+// exceptions are the beginnings without a wildcard of the patterns with "!", with slashes.
+func exceptions(m *patternmatcher.PatternMatcher) []string {
+	var out []string
+	for _, p := range m.Patterns() {
+		if !p.Exclusion() {
+			continue
+		}
+		s := filepath.ToSlash(p.String())
+		if i := strings.IndexAny(s, `*[]?^\`); i >= 0 {
+			s = s[:strings.LastIndexByte(s[:i], '/')+1]
+		}
+		out = append(out, strings.TrimSuffix(s, "/"))
+	}
+	return out
+}
+
+// folder adds what is in folder rel. above is what the patterns said of it, ignored whether that leaves it out.
+func (w *treeWalk) folder(rel string, above patternmatcher.MatchInfo, ignored bool) error {
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	list, err := os.ReadDir(filepath.Join(w.root, filepath.FromSlash(rel)))
+	if err != nil {
+		if ignored && errors.Is(err, fs.ErrPermission) {
+			return nil // BuildKit does not send it either
+		}
+		return err
+	}
+	for _, d := range list {
+		name := path.Join(rel, d.Name())
+		skip, match, err := w.ignore.MatchesUsingParentResults(filepath.FromSlash(name), above)
+		if err != nil {
+			return fmt.Errorf("match %s with .dockerignore: %w", name, err)
+		}
+		if !skip {
+			if err := w.add(name, d); err != nil {
+				return err
+			}
+		}
+		if d.IsDir() && (!skip || w.reappears(name)) {
+			if err := w.folder(name, match, skip); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reappears is whether a pattern with "!" may take back something below the ignored folder name.
+func (w *treeWalk) reappears(name string) bool {
+	for _, p := range w.mayReappear {
+		if p == "" || p == name || strings.HasPrefix(p, name+"/") || strings.HasPrefix(name, p+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// add appends one entry; a file that is gone meanwhile and a socket are left out, as BuildKit does.
+func (w *treeWalk) add(name string, d fs.DirEntry) error {
+	e := &treeEntry{path: name, kind: 'o'}
+	switch d.Type() {
+	case fs.ModeDir:
+		e.kind = 'd'
+	case fs.ModeSocket:
+		return nil
+	case fs.ModeSymlink:
+		link, err := os.Readlink(filepath.Join(w.root, filepath.FromSlash(name)))
+		if err != nil {
+			return gone(err)
+		}
+		e.kind, e.link = 'l', filepath.ToSlash(link)
+	case 0:
+		info, err := d.Info()
+		if err != nil {
+			return gone(err)
+		}
+		e.kind, e.stat = 'f', statOf(info)
+		if info.Mode()&0o111 != 0 {
+			e.kind = 'x'
+		}
+	}
+	w.entries = append(w.entries, e)
+	return nil
+}
+
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// fill gives each file of entries the hash of its content, from the cache where it is known.
+func (h *fileHashes) fill(ctx context.Context, root string, entries []*treeEntry) error {
+	h.walked(root)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
+	for _, e := range entries {
+		if e.kind != 'f' && e.kind != 'x' {
+			continue
+		}
+		name := filepath.Join(root, filepath.FromSlash(e.path))
+		if sum, ok := h.known(name, e.stat); ok {
+			e.sum = sum
+			continue
+		}
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			sum, err := hashFile(name)
+			if err != nil {
+				return gone(err)
+			}
+			e.sum = sum
+			h.learn(name, e.stat, sum)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func hashFile(name string) (sum [sha256.Size]byte, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close() // it was only read
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return sum, err
+	}
+	return [sha256.Size]byte(h.Sum(nil)), nil
+}

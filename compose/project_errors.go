@@ -1,0 +1,310 @@
+package compose
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/schema"
+	"github.com/compose-spec/compose-go/v2/template"
+	"github.com/compose-spec/compose-go/v2/tree"
+)
+
+// ErrNoFile is returned by Load where no file is named and none is found.
+var ErrNoFile = errors.New("no compose file")
+
+// explain turns an error of compose-go into one that says where and what to do. What it does not know it leaves as it is.
+// compose-go's errors are texts, so that their texts are what is looked at; a test holds each.
+func (src *sources) explain(err error) error {
+	var hinted *HintedError
+	switch {
+	case err == nil || src == nil:
+		return err
+	case errors.As(err, &hinted):
+		return err
+	}
+	for _, known := range []func(error) error{src.missingVariable, src.unreadable, src.notYAML, src.notValid, src.undefined, src.shape} {
+		if e := known(err); e != nil {
+			return e
+		}
+	}
+	return errors.New(strings.TrimSuffix(err.Error(), ": invalid compose project"))
+}
+
+// hintf is an error that says where in the files it is.
+func (src *sources) hintf(place, next, format string, args ...any) error {
+	return &HintedError{Err: errors.New(place + fmt.Sprintf(format, args...)), Next: next}
+}
+
+var (
+	atPath        = regexp.MustCompile(`error while interpolating (\S+): `)
+	badTemplate   = regexp.MustCompile(`(?s)^invalid interpolation format for (\S+?)\.?\n.*\n(.*)$`)
+	notThere      = regexp.MustCompile(`^(env|label) file (.*) not found: `)
+	parseError    = regexp.MustCompile(`(?s)^failed to parse (.*?): (?:yaml: )?(.*)$`)
+	yamlLine      = regexp.MustCompile(`^(?s:.*)\bline (\d+)(?:, column (\d+))?: ([^\n]*)$`)
+	yamlStart     = regexp.MustCompile(`^(?:construct errors|unmarshal errors):\s*line \d+: `)
+	invalid       = regexp.MustCompile(`(?s)^validating (.*?): (.*)$`)
+	unknownKey    = regexp.MustCompile(`^(\S*?) ?(?: ?additional properties (.*) not allowed| ?false schema)$`)
+	quoted        = regexp.MustCompile(`'([^']*)'`)
+	undefinedName = regexp.MustCompile(`^service "(.*)" refers to undefined (build secret|network|volume|secret|config|model) (.*?)(?:: invalid compose project)?$`)
+	undefinedDep  = regexp.MustCompile(`^service "(.*)" depends on undefined service "(.*?)"`)
+	notExtended   = regexp.MustCompile(`^cannot extend service "(.*)" in (.*): service "(.*?)" not found`)
+	noImage       = regexp.MustCompile(`^service "(.*)" has neither an image nor a build context`)
+)
+
+// missingVariable is about ${…}.
+func (src *sources) missingVariable(err error) error {
+	path := ""
+	if m := atPath.FindStringSubmatch(err.Error()); m != nil {
+		path = m[1]
+	}
+	var missing *template.MissingRequiredError
+	if errors.As(err, &missing) {
+		says := "variable " + missing.Variable + " must be set"
+		if missing.Reason != "" {
+			says += ": " + missing.Reason
+		}
+		return src.hintf(src.placeOf(path, false), "set "+missing.Variable+" in the environment or in "+filepath.Join(src.folder(), ".env"), "%s", says)
+	}
+	if m := badTemplate.FindStringSubmatch(err.Error()); m != nil {
+		return src.hintf(src.placeOf(m[1], false), "close the braces, or write $$ for a $ that is meant as such", "%s: %s has a variable that does not parse", m[1], m[2])
+	}
+	return nil
+}
+
+// unreadable is about files that are named and not there.
+func (src *sources) unreadable(err error) error {
+	if m := notThere.FindStringSubmatch(err.Error()); m != nil {
+		key := m[1] + "_file"
+		next := "create it, or take " + key + " out"
+		if key == "env_file" {
+			next = "create it, or write env_file: [{path: …, required: false}]"
+		}
+		if near := nearestName(filepath.Dir(m[2]), filepath.Base(m[2]), false); near != "" {
+			next += "; did you mean " + near + "?"
+		}
+		return src.hintf(src.mention(filepath.Base(m[2])), next, "%s: there is no file %s", key, m[2])
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		next := "correct the path in include or extends; it is relative to the file that it stands in"
+		if near := nearestName(filepath.Dir(path.Path), filepath.Base(path.Path), false); near != "" {
+			next += "; did you mean " + near + "?"
+		}
+		return src.hintf(src.mention(filepath.Base(path.Path)), next, "read compose file %s: %s", path.Path, reason(err))
+	}
+	return nil
+}
+
+// notYAML is about files that do not parse.
+func (src *sources) notYAML(err error) error {
+	m := parseError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return nil
+	}
+	place, text := src.show(m[1])+": ", yamlStart.ReplaceAllString(m[2], "")
+	if l := yamlLine.FindStringSubmatch(text); l != nil {
+		place, text = src.show(m[1])+":"+l[1]+": ", l[3]
+		if l[2] != "" {
+			place = src.show(m[1]) + ":" + l[1] + ":" + l[2] + ": "
+		}
+	}
+	return src.hintf(place, "look at this line and the one above it: indentation, quotes, brackets", "no valid YAML: %s", strings.TrimSpace(text))
+}
+
+// notValid is about what the specification's schema does not allow.
+func (src *sources) notValid(err error) error {
+	m := invalid.FindStringSubmatch(err.Error())
+	if m == nil {
+		return nil
+	}
+	if k := unknownKey.FindStringSubmatch(m[2]); k != nil {
+		parent, wrong := k[1], ""
+		if q := quoted.FindStringSubmatch(k[2]); q != nil {
+			wrong = q[1]
+		} else if i := strings.LastIndexByte(parent, '.'); i >= 0 {
+			parent, wrong = parent[:i], parent[i+1:]
+		} else {
+			parent, wrong = "", parent
+		}
+		path := strings.TrimPrefix(parent+"."+wrong, ".")
+		next := "correct the key, or begin it with x- if another program reads it"
+		if near := Nearest(wrong, keysBelow(parent)); near != "" {
+			next = "did you mean " + near + "?"
+		}
+		return src.hintf(src.placeOf(path, true), next, "%s is not a key of compose files", path)
+	}
+	path, says, _ := strings.Cut(m[2], " ")
+	next := "correct the value"
+	if list, ok := strings.CutPrefix(says, "value must be one of "); ok {
+		var known []string
+		for _, q := range quoted.FindAllStringSubmatch(list, -1) {
+			known = append(known, q[1])
+		}
+		next = "write " + strings.Join(known, ", ")
+		if near := Nearest(src.valueOf(path), known); near != "" {
+			next = "did you mean " + near + "?"
+		}
+	}
+	for old, plain := range map[string]string{"must be a array": "must be a list", "must be a object": "must be a mapping", "value must be one of": "must be one of"} {
+		says = strings.Replace(says, old, plain, 1)
+	}
+	return src.hintf(src.placeOf(path, false), next, "%s %s", cmp.Or(path, "the file"), says)
+}
+
+// undefined is about names that nothing is called by.
+func (src *sources) undefined(err error) error {
+	text := err.Error()
+	if m := undefinedName.FindStringSubmatch(text); m != nil {
+		section := strings.TrimPrefix(m[2], "build ") + "s"
+		next := "add it to " + section + ": at the top level"
+		if near := Nearest(m[3], src.names(section)); near != "" {
+			next = "did you mean " + near + "? if not, " + next
+		}
+		return src.hintf(src.place([]string{"services", m[1], section, m[3]}, false), next, "service %s uses the %s %s, which is not defined", m[1], m[2], m[3])
+	}
+	if m := undefinedDep.FindStringSubmatch(text); m != nil {
+		place := src.place([]string{"services", m[1], "depends_on", m[2]}, true)
+		services := src.names("services")
+		if slices.Contains(services, m[2]) {
+			return src.hintf(place, "add --profile with its profile, or write required: false", "service %s depends on %s, whose profile is not active", m[1], m[2])
+		}
+		return src.hintf(place, nearOr(m[2], services, "the services are "+strings.Join(services, ", ")), "service %s depends on %s, which is not defined", m[1], m[2])
+	}
+	if m := notExtended.FindStringSubmatch(text); m != nil {
+		return src.hintf(src.place([]string{"services", m[1], "extends"}, false), nearOr(m[3], src.names("services"), "name a service of that file"), "service %s extends %s, which is not in %s", m[1], m[3], src.show(m[2]))
+	}
+	return nil
+}
+
+func nearOr(name string, known []string, otherwise string) string {
+	if near := Nearest(name, known); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return otherwise
+}
+
+// shape is about what does not fit together.
+func (src *sources) shape(err error) error {
+	text := err.Error()
+	if chain, ok := strings.CutPrefix(text, "dependency cycle detected: "); ok {
+		chain = circle(strings.Split(chain, " -> "))
+		name, _, _ := strings.Cut(chain, " -> ")
+		return src.hintf(src.place([]string{"services", name, "depends_on"}, true), "take one of these depends_on out", "services depend on each other in a circle: %s", chain)
+	}
+	if chain, ok := strings.CutPrefix(text, "include cycle detected:\n"); ok {
+		return src.hintf("", "take one of these include out", "files include each other in a circle: %s", strings.ReplaceAll(chain, "\n include ", " -> "))
+	}
+	if chain, ok := strings.CutPrefix(text, "Circular reference:\n"); ok {
+		return src.hintf("", "take one of these extends out", "services extend each other in a circle: %s", circle(strings.Split(strings.TrimSpace(chain), "\n  extends ")))
+	}
+	if m := noImage.FindStringSubmatch(text); m != nil {
+		return src.hintf(src.place([]string{"services", m[1]}, true), "add image: or build:", "service %s has neither image nor build", m[1])
+	}
+	switch text {
+	case "empty compose file":
+		return src.hintf("", "add services:", "%s is empty", src.show(src.files[0].Filename))
+	case "top-level object must be a mapping":
+		return src.hintf("", "begin it with services:", "%s is no mapping", src.show(src.files[0].Filename))
+	case "project name must not be empty":
+		return src.hintf("", "give one with -p, COMPOSE_PROJECT_NAME or name: in the file", "the project has no name, and its folder's has no letter or digit")
+	}
+	return nil
+}
+
+// circle writes a chain that ends where it was before as a circle that begins at its least name; compose-go begins anywhere.
+func circle(chain []string) string {
+	last := chain[len(chain)-1]
+	round := chain[slices.Index(chain, last) : len(chain)-1]
+	if len(round) == 0 {
+		return strings.Join(chain, " -> ")
+	}
+	at := slices.Index(round, slices.Min(round))
+	return strings.Join(slices.Concat(round[at:], round[:at+1]), " -> ")
+}
+
+// placeOf is place of a path with dots.
+func (src *sources) placeOf(path string, key bool) string {
+	if path == "" {
+		return ""
+	}
+	path = strings.NewReplacer("[", "", "]", "").Replace(path)
+	if p := src.place(strings.Split(path, "."), key); p != "" {
+		return p
+	}
+	return src.place(strings.Split(tree.Path(path).Parent().String(), "."), key)
+}
+
+// valueOf is the text at a path with dots, as the last file has it.
+func (src *sources) valueOf(path string) string {
+	files := src.all()
+	for i := len(files) - 1; i >= 0; i-- {
+		if n := find(files[i].root, strings.Split(path, "."), false); n != nil {
+			return n.Value
+		}
+	}
+	return ""
+}
+
+// mention is the first line of the given files that has a text, as "file:line: ".
+func (src *sources) mention(text string) string {
+	for _, f := range src.files {
+		if before, _, ok := bytes.Cut(f.Content, []byte(text)); ok {
+			return fmt.Sprintf("%s:%d: ", src.show(f.Filename), bytes.Count(before, []byte("\n"))+1)
+		}
+	}
+	return ""
+}
+
+// folder is the folder of the first file.
+func (src *sources) folder() string { return filepath.Dir(src.show(src.files[0].Filename)) }
+
+// names are the keys of a section in all files, sorted.
+func (src *sources) names(section string) []string {
+	found := map[string]bool{}
+	for _, f := range src.all() {
+		if n := child(f.root, section); n != nil {
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				found[n.Content[i].Value] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// keysBelow are the names that the specification has below a path of a file; those of the table that are refused count too.
+func keysBelow(path string) []string {
+	var known []string
+	for _, p := range schema.AttributePaths() {
+		if strings.HasSuffix(string(p), "*") {
+			continue
+		}
+		if path == "" && p.Parent() == "" || path != "" && tree.Path(path).Matches(p.Parent()) {
+			known = append(known, p.Last())
+		}
+	}
+	return known
+}
+
+func sortWrong(wrong []wrongSetting) {
+	slices.SortFunc(wrong, func(a, b wrongSetting) int { return slices.Compare(a.path, b.path) })
+}
+
+// compileSchema makes ready in the background what the first Load of a process needs and what takes it longest; the function
+// that it returns waits for it.
+func compileSchema() (wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = schema.Validate(nil) // nothing is no compose file: only the compiled schema, which it keeps, is wanted
+		supportedPaths()
+	}()
+	return func() { <-done }
+}

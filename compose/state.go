@@ -1,0 +1,132 @@
+package compose
+
+import "time"
+
+// Scope says what Observe looks at.
+type Scope struct {
+	// Project selects containers, networks and volumes by label.
+	Project string
+	// Images are references to look up beside, each with the platform that is wanted of it.
+	Images []ImageRef
+	// Networks, Volumes and Containers are names to look up whatever their labels say: external
+	// ones, and names that something foreign may hold already.
+	Networks, Volumes, Containers []string
+	// Files are paths to look at in the containers of a service, by its name: the texts that were put there.
+	Files map[string][]string
+}
+
+// ImageRef names an image as a compose file does. Platform is os/arch[/variant]; "" is the engine's own.
+type ImageRef struct{ Ref, Platform string }
+
+// State is what a Host holds of one project. The zero State is an empty engine of unknown version.
+// Slices are sorted by name, so that equal engines give equal States.
+type State struct {
+	Project    string // Scope.Project
+	Engine     Engine
+	Containers []Container // of the project (one-offs and replacements too), and those of Scope.Containers
+	Networks   []Network   // of the project, and those of Scope.Networks
+	Volumes    []Volume    // of the project, and those of Scope.Volumes
+	// Images holds each image of Scope.Images that is present, under the reference that was asked for.
+	Images map[string]Image
+}
+
+// Engine says what a Host's engine can do.
+type Engine struct {
+	Name       string // as people say it: "Docker Engine 28.5.2"
+	APIVersion string // negotiated, such as "1.41"; "" is unknown and taken as new enough for everything
+	OS, Arch   string // as image platforms write them: linux, amd64
+	ImageStore string // "graphdriver" or "containerd"
+}
+
+// ContainerStatus is the state of a container as the engine says it.
+// Source: Docker Engine API 1.41, ContainerState.Status.
+type ContainerStatus string
+
+// The container states of the engine.
+const (
+	Created    ContainerStatus = "created"
+	Running    ContainerStatus = "running"
+	Paused     ContainerStatus = "paused"
+	Restarting ContainerStatus = "restarting"
+	Removing   ContainerStatus = "removing"
+	Exited     ContainerStatus = "exited"
+	Dead       ContainerStatus = "dead"
+)
+
+// Health is the engine's verdict on a running container; "" where it has no healthcheck.
+type Health string
+
+// The verdicts of the engine.
+const (
+	NoHealth  Health = ""
+	Starting  Health = "starting"
+	Healthy   Health = "healthy"
+	Unhealthy Health = "unhealthy"
+)
+
+// Container is one observed container.
+type Container struct {
+	ID, Name string
+	Image    string // id of the image that it was made from
+	ImageRef string // the reference that it was created with
+	Labels   map[string]string
+	Status   ContainerStatus
+	Health   Health
+	ExitCode int // meaningful when Status is Exited
+	Created  time.Time
+	// StatusText is the engine's own phrase, such as "Up 2 minutes (healthy)".
+	StatusText string
+	Networks   map[string]string // network name → network id, as attached
+	Mounts     []Mount
+	Ports      []Port
+	// Files holds, of each path of Scope.Files, the SHA-256 in hex of the text that CreateContainer put there; a path
+	// is absent when there is no such file, or when it was written since.
+	Files map[string]string
+}
+
+// Mount is where a container has storage mounted.
+type Mount struct {
+	Type   string // bind, volume, tmpfs, image, npipe
+	Name   string // of the volume; "" for others
+	Source string // path on the host; for volumes the engine's own
+	Target string
+}
+
+// Port is a container's port, published or only exposed.
+type Port struct {
+	HostIP    string
+	Published uint16 // 0 when it is only exposed
+	Target    uint16
+	Protocol  string // tcp, udp, sctp
+}
+
+// Network is one observed network.
+type Network struct {
+	ID, Name, Driver string
+	Labels           map[string]string
+}
+
+// Volume is one observed volume.
+type Volume struct {
+	Name, Driver string
+	Labels       map[string]string
+}
+
+// Image is one observed image.
+type Image struct {
+	ID       string // digest that the engine knows it by
+	Labels   map[string]string
+	Platform string // os/arch[/variant]
+	Created  time.Time
+	Tagged   time.Time // when it was last tagged or pulled here; zero if the engine does not say
+	// Volumes are the paths of the image's VOLUME instructions.
+	Volumes []string
+	// HasHealthcheck is whether the image brings a healthcheck of its own.
+	HasHealthcheck bool
+}
+
+// Service is the service that the container belongs to, "" for a foreign one.
+func (c Container) Service() string { return c.Labels[LabelService] }
+
+// IsOneOff is whether `run` made the container.
+func (c Container) IsOneOff() bool { return c.Labels[LabelOneOff] == "True" }
