@@ -1,0 +1,47 @@
+// Package engine is a Docker Engine as a compose.Host.
+//
+// It is the only package that speaks the Docker Engine API. Step errors of the engine come back as
+// sentences with a hint (explain.go); a container is what Docker Compose would make of the same service
+// (config.go, host.go, mounts.go, endpoints.go).
+package engine
+
+import (
+	"sync"
+
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/docker/docker/client"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// Options say which engine is meant. The zero value is the local engine at its default socket.
+type Options struct {
+	Host    string              // -H: unix://, tcp://, ssh://, npipe://; "" looks at Context, then at Getenv("DOCKER_HOST")
+	Context string              // --context; "" looks at DOCKER_HOST, DOCKER_CONTEXT, then at the configuration's current one
+	Config  string              // folder of config.json; "" is DOCKER_CONFIG or ~/.docker
+	Getenv  func(string) string // nil is an empty environment
+}
+
+// Engine is a connection to one Docker Engine. Its methods may be called at once from several goroutines.
+type Engine struct {
+	api    *client.Client         // negotiated by Open
+	config *configfile.ConfigFile // the user's Docker configuration; never nil
+	where  endpoint
+
+	facts  cell[compose.Engine]
+	images keyed[imageFacts] // by reference and platform; see imageOf
+	checks keyed[check]      // healthchecks by container id; see Probe
+	claim  sync.Mutex        // held while the empty image of claims is imported
+	starts sync.Mutex        // held during a start on engines that race on ports
+	ports  reservations      // host ports given out by AutoPorts
+
+	transfers transfers // pulls under way; see pull.go
+}
+
+var _ compose.Host = (*Engine)(nil)
+
+// Close gives up the connection. Calls under way fail.
+func (e *Engine) Close() error { return e.api.Close() }
+
+// apiAtLeast is whether the negotiated API version is v ("1.44") or newer.
+func (e *Engine) apiAtLeast(v string) bool { return !olderAPI(e.api.ClientVersion(), v) }

@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// lookUpImage asks the engine for an image. Where a platform is wanted, an image of another one counts as absent; engines
+// with an image store of several platforms (API 1.49) are asked for that platform.
+func (e *Engine) lookUpImage(ctx context.Context, ref compose.ImageRef) (imageFacts, error) {
+	var wanted *ocispec.Platform
+	var opts []client.ImageInspectOption
+	if ref.Platform != "" {
+		p, err := platforms.Parse(ref.Platform)
+		if err != nil {
+			return imageFacts{}, fmt.Errorf("platform %s of image %s: %w", ref.Platform, ref.Ref, err)
+		}
+		wanted = &p
+		if e.apiAtLeast("1.49") {
+			opts = append(opts, client.ImageInspectWithPlatform(wanted))
+		}
+	}
+	img, err := e.api.ImageInspect(ctx, ref.Ref, opts...)
+	if errdefs.IsNotFound(err) {
+		return imageFacts{}, nil
+	}
+	if err != nil {
+		return imageFacts{}, fmt.Errorf("look up image %s: %w", ref.Ref, err)
+	}
+	has := platforms.Normalize(ocispec.Platform{OS: img.Os, Architecture: img.Architecture, Variant: img.Variant})
+	if wanted != nil && !platforms.Only(*wanted).Match(has) {
+		return imageFacts{}, nil
+	}
+	return factsOfImage(img, has), nil
+}
+
+func factsOfImage(img image.InspectResponse, p ocispec.Platform) imageFacts {
+	out := imageFacts{present: true, Image: compose.Image{ID: img.ID, Platform: platforms.Format(p), Tagged: img.Metadata.LastTagTime.UTC()}}
+	if img.Metadata.LastTagTime.IsZero() {
+		out.Tagged = time.Time{}
+	}
+	if at, err := time.Parse(time.RFC3339Nano, img.Created); err == nil { // images may lack a date
+		out.Created = at.UTC()
+	}
+	if c := img.Config; c != nil {
+		out.Labels = c.Labels
+		out.Volumes = slices.Sorted(maps.Keys(c.Volumes))
+		out.HasHealthcheck = c.Healthcheck != nil && len(c.Healthcheck.Test) > 0 && c.Healthcheck.Test[0] != "NONE"
+		out.shell = c.Shell
+	}
+	return out
+}
+
+// removeImage does RemoveImage: it takes the tag off, and the image with it when that was the last one.
+func (e *Engine) removeImage(ctx context.Context, s compose.Step) error {
+	defer e.images.drop(s.Target + "@")
+	_, err := e.api.ImageRemove(ctx, s.Target, image.RemoveOptions{})
+	return inUse(absentIsFine(err))
+}

@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// Observe implements compose.Host. All questions are asked at once; no container is inspected. Images that were
+// found are remembered for the CreateContainer steps that follow, until the next Observe, pull or build.
+func (e *Engine) Observe(ctx context.Context, s compose.Scope) (compose.State, error) {
+	if ctx.Err() != nil {
+		return compose.State{}, context.Cause(ctx)
+	}
+	state := compose.State{Project: s.Project}
+	e.images.clear()
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	g.Go(func() (err error) {
+		state.Engine, err = e.facts.of(gctx, e.askFacts)
+		return err
+	})
+	g.Go(func() (err error) {
+		if state.Containers, err = e.observeContainers(gctx, s.Project, s.Containers); err != nil {
+			return err
+		}
+		return e.observeFiles(gctx, state.Containers, s.Files)
+	})
+	g.Go(func() (err error) {
+		state.Networks, err = e.observeNetworks(gctx, s.Project, s.Networks)
+		return err
+	})
+	g.Go(func() (err error) {
+		state.Volumes, err = e.observeVolumes(gctx, s.Project, s.Volumes)
+		return err
+	})
+	found := make([]imageFacts, len(s.Images))
+	for i, ref := range s.Images {
+		g.Go(func() (err error) {
+			found[i], err = e.imageOf(gctx, ref)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return compose.State{}, context.Cause(ctx)
+		}
+		return compose.State{}, fmt.Errorf("observe project %s: %w", s.Project, e.explainCall(err))
+	}
+	state.Images = map[string]compose.Image{}
+	for i, ref := range s.Images {
+		if found[i].present {
+			state.Images[ref.Ref] = found[i].Image
+		}
+	}
+	return state, nil
+}
+
+// both asks for what carries the project's label and for what has one of the names, at once.
+func both[T any](ctx context.Context, project string, names []string, list func(context.Context, filters.Args) ([]T, error)) ([]T, error) {
+	var labelled, named []T
+	g, gctx := errgroup.WithContext(ctx)
+	if project != "" {
+		g.Go(func() (err error) {
+			labelled, err = list(gctx, projectFilter(project))
+			return err
+		})
+	}
+	if len(names) > 0 {
+		g.Go(func() (err error) {
+			f := filters.NewArgs()
+			for _, n := range names {
+				f.Add("name", "^/?"+regexp.QuoteMeta(n)+"$")
+			}
+			named, err = list(gctx, f)
+			return err
+		})
+	}
+	err := g.Wait()
+	return append(labelled, named...), err
+}
+
+func projectFilter(project string) filters.Args {
+	return filters.NewArgs(filters.Arg("label", compose.LabelProject+"="+project))
+}
+
+func (e *Engine) observeContainers(ctx context.Context, project string, names []string) ([]compose.Container, error) {
+	list, err := both(ctx, project, names, func(ctx context.Context, f filters.Args) ([]container.Summary, error) {
+		return e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: f})
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []compose.Container
+	for _, c := range list {
+		out = append(out, observed(c))
+	}
+	return unique(out, func(c compose.Container) (string, string) { return c.Name, c.ID }), nil
+}
+
+func (e *Engine) observeNetworks(ctx context.Context, project string, names []string) ([]compose.Network, error) {
+	list, err := both(ctx, project, names, func(ctx context.Context, f filters.Args) ([]network.Summary, error) {
+		return e.api.NetworkList(ctx, network.ListOptions{Filters: f})
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []compose.Network
+	for _, n := range list {
+		out = append(out, compose.Network{ID: n.ID, Name: n.Name, Driver: n.Driver, Labels: n.Labels})
+	}
+	return unique(out, func(n compose.Network) (string, string) { return n.Name, n.ID }), nil
+}
+
+func (e *Engine) observeVolumes(ctx context.Context, project string, names []string) ([]compose.Volume, error) {
+	list, err := both(ctx, project, names, func(ctx context.Context, f filters.Args) ([]*volume.Volume, error) {
+		answer, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: f})
+		return answer.Volumes, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []compose.Volume
+	for _, v := range list {
+		out = append(out, compose.Volume{Name: v.Name, Driver: v.Driver, Labels: v.Labels})
+	}
+	return unique(out, func(v compose.Volume) (string, string) { return v.Name, v.Name }), nil
+}
+
+// unique sorts things by name and id and leaves one of each id.
+func unique[T any](things []T, key func(T) (name, id string)) []T {
+	slices.SortFunc(things, func(a, b T) int {
+		an, ai := key(a)
+		bn, bi := key(b)
+		return cmp.Or(strings.Compare(an, bn), strings.Compare(ai, bi))
+	})
+	return slices.CompactFunc(things, func(a, b T) bool {
+		_, ai := key(a)
+		_, bi := key(b)
+		return ai == bi
+	})
+}
+
+// observed is a container of the engine's list.
+func observed(c container.Summary) compose.Container {
+	out := compose.Container{
+		ID: c.ID, Name: ownName(c.Names), Image: c.ImageID, ImageRef: c.Image, Labels: c.Labels,
+		Status: compose.ContainerStatus(c.State), Health: healthIn(c.Status), ExitCode: exitCodeIn(c.Status),
+		Created: time.Unix(c.Created, 0).UTC(), StatusText: c.Status, Networks: map[string]string{},
+	}
+	if c.NetworkSettings != nil {
+		for name, n := range c.NetworkSettings.Networks {
+			if n != nil {
+				out.Networks[name] = n.NetworkID
+			}
+		}
+	}
+	for _, m := range c.Mounts {
+		out.Mounts = append(out.Mounts, compose.Mount{Type: string(m.Type), Name: m.Name, Source: m.Source, Target: m.Destination})
+	}
+	slices.SortFunc(out.Mounts, func(a, b compose.Mount) int { return strings.Compare(a.Target, b.Target) })
+	for _, p := range c.Ports {
+		out.Ports = append(out.Ports, compose.Port{HostIP: p.IP, Published: p.PublicPort, Target: p.PrivatePort, Protocol: p.Type})
+	}
+	slices.SortFunc(out.Ports, func(a, b compose.Port) int {
+		return cmp.Or(cmp.Compare(a.Target, b.Target), strings.Compare(a.Protocol, b.Protocol),
+			cmp.Compare(a.Published, b.Published), strings.Compare(a.HostIP, b.HostIP))
+	})
+	return out
+}
+
+// ownName is the container's own name among those of a list, which has the names that links give it too.
+func ownName(names []string) string {
+	for _, n := range names {
+		if n = strings.TrimPrefix(n, "/"); !strings.Contains(n, "/") {
+			return n
+		}
+	}
+	return ""
+}
+
+// imageFacts is an image that was looked up; one that is not there has the zero value.
+type imageFacts struct {
+	compose.Image
+	present bool
+	shell   []string // of the image's SHELL; nil is the engine's own
+}
+
+// imageOf is the image that a reference names now, of the platform that is asked for; it asks once per reference, but again for
+// one that was not there.
+func (e *Engine) imageOf(ctx context.Context, ref compose.ImageRef) (imageFacts, error) {
+	key := ref.Ref + "@" + ref.Platform
+	found, err := e.images.of(ctx, key, func(ctx context.Context) (imageFacts, error) { return e.lookUpImage(ctx, ref) })
+	if !found.present {
+		e.images.drop(key)
+	}
+	return found, err
+}
