@@ -1,0 +1,37 @@
+// Command strake takes a project from a laptop to production, from the compose file that it already has.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/strake-dev/strake/internal/cli"
+)
+
+// gcPercent trades memory for time: a command lives for a moment and allocates most while it reads the project.
+const gcPercent = 400
+
+func main() {
+	debug.SetGCPercent(gcPercent)
+	os.Exit(run())
+}
+
+// run is the program; its result is the exit code.
+func run() int {
+	streams, err := cli.SystemStreams()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "strake:", err)
+		return 1
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	streams.Signals = signals
+	return cli.Main(context.Background(), streams, os.Args)
+}

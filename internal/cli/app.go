@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+// sameSignal is how soon after the first a signal is that one again: timeout(1), npm and others pass on to their child what
+// its whole process group has been sent already.
+const sameSignal = 300 * time.Millisecond
+
+// Main runs one command line (args[0] is the program) and returns the exit code. It returns at once at the second
+// signal, whatever is under way then; nothing that it started needs to be waited for.
+func Main(ctx context.Context, s Streams, args []string) int {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan int, 1)
+	go func() { done <- runLine(ctx, s, args) }()
+	var interrupted bool
+	var first time.Time
+	for {
+		select {
+		case code := <-done:
+			return code
+		case signal := <-s.Signals:
+			if interrupted && s.Now().Sub(first) < sameSignal {
+				continue
+			}
+			if interrupted {
+				if s.isColoured(s.Err) {
+					fmt.Fprint(s.Err, eraseLine+wrapLines+showCursor)
+				}
+				fmt.Fprintln(s.Err, "strake: stopped at once; what was under way may be half done, and the next run puts it right")
+				return exitInterrupted
+			}
+			interrupted, first = true, s.Now()
+			if signal == syscall.SIGHUP {
+				cancel(errHungUp)
+				continue
+			}
+			cancel(errInterrupted)
+		}
+	}
+}
+
+// runLine does Main's work but for the signals.
+func runLine(ctx context.Context, s Streams, args []string) int {
+	app := newApp()
+	app.Writer, app.ErrWriter, app.Reader = s.Out, s.Err, s.In
+	app.Metadata = map[string]any{"streams": s}
+	rest, err := flagsFirst(app, args[1:])
+	if err == nil {
+		err = app.RunContext(ctx, append([]string{app.Name}, rest...))
+	}
+	if err == nil {
+		return exitDone
+	}
+	code := exitCode(ctx, err)
+	if code == exitInterrupted && errors.Is(err, errInterrupted) {
+		err = errInterrupted // which steps it hit does not matter: the person knows
+	}
+	printError(s.Err, err)
+	return code
+}
+
+// newApp is the whole command line. Errors come back from Run: nothing in it prints one or ends the process.
+func newApp() *cli.App {
+	app := &cli.App{
+		Name:                      "strake",
+		Usage:                     "One line from the laptop to production, from the compose file that you have.",
+		UsageText:                 "strake up              # build, start and wait until everything is ready\nstrake logs -f web     # follow one service\nstrake down            # remove it again",
+		Flags:                     globalFlags(),
+		HideVersion:               true,
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              onUsageError,
+		Action: func(c *cli.Context) error {
+			if c.Bool("version") {
+				return version(streamsOf(c), versionOptions{})
+			}
+			return cli.ShowAppHelp(c)
+		},
+		Commands: []*cli.Command{
+			newUp(), newDown(), newPlan(), newPs(), newLogs(), newExec(), newRun(), newBuild(), newPull(),
+			newStart(), newStop(), newRestart(), newWatch(), newConfig(), newPort(), newDoctor(), newSchema(),
+			newVersion(), newCompletion(), newComplete(),
+		},
+	}
+	for _, c := range app.Commands {
+		c.CustomHelpTemplate, c.OnUsageError, c.HideHelpCommand = commandText(c), onUsageError, true
+		if c.ArgsUsage == "" {
+			c.ArgsUsage = " " // urfave prints [arguments...] for ""
+		}
+	}
+	app.CustomAppHelpTemplate = appText(app)
+	return app
+}
+
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	hint := "`strake --help` lists all commands and flags"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != c.App.Name {
+		hint = "`strake " + c.Command.Name + " --help` lists its flags"
+	}
+	return usagef(hint, "%s", err)
+}
+
+// streamsOf is what Main was given, with --no-color in it.
+func streamsOf(c *cli.Context) Streams {
+	s := c.App.Metadata["streams"].(Streams)
+	s.plain = c.Bool("no-color")
+	return s
+}
+
+// SystemStreams are those of the process.
+func SystemStreams() (Streams, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return Streams{}, fmt.Errorf("find the working folder: %w", err)
+	}
+	return Streams{In: io.Reader(os.Stdin), Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, Now: now}, nil
+}

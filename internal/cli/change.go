@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
+)
+
+// change is one command's way to change a stack: what it looks at, what it plans, and how it shows the run.
+type change struct {
+	streams Streams
+	engine  *engine.Engine
+	scope   compose.Scope
+	plan    func(compose.State) (compose.Plan, error)
+	command string // for the claim: "up"
+	reading string // what is said when nothing else was within 100 ms
+	noWait  bool   // for the claim
+	quiet   bool
+	build   bool // print what builds print
+	run     compose.RunOptions
+	show    *progress // nil: a new one
+}
+
+// outcome is what a change came to.
+type outcome struct {
+	state   compose.State
+	plan    compose.Plan
+	show    *progress
+	elapsed time.Duration
+}
+
+// do carries the change out and shows it. The outcome tells what was planned and done even when there is an error.
+func (c change) do(ctx context.Context) (outcome, error) {
+	show := c.show
+	if show == nil {
+		show = newProgress(c.streams, c.quiet, c.reading)
+	}
+	stop := context.AfterFunc(ctx, show.interrupted)
+	c.run.Note = show.note
+	state, plan, err := compose.Converge(ctx, c.engine, c.scope, c.plan, compose.ConvergeOptions{
+		Owner: owner(c.streams, c.command), Alive: isAlive, NoWait: c.noWait, Run: c.run, Planned: show.planned,
+		Held: func(e *compose.HeldError) { show.warn("waiting: " + e.Error()) },
+	})
+	stop()
+	for i, st := range show.steps {
+		if st.unchanged && plan[i].Op == compose.BuildImage {
+			_ = compose.RememberSame(plan[i].Image, compose.InputOptions{CacheDir: cacheDir(c.streams)}) // without it the next up builds once more
+		}
+	}
+	show.close()
+	out := outcome{state: state, plan: plan, show: show, elapsed: c.streams.Now().Sub(show.began)}
+	if err != nil && !errors.Is(context.Cause(ctx), errInterrupted) {
+		err = c.explain(ctx, show, err)
+	}
+	return out, err
+}
+
+// look observes and plans, and changes nothing.
+func (c change) look(ctx context.Context) (outcome, error) {
+	show := newProgress(c.streams, c.quiet, c.reading)
+	defer show.close()
+	state, err := c.engine.Observe(ctx, c.scope)
+	if err != nil {
+		return outcome{}, err
+	}
+	state.Project = c.scope.Project
+	plan, err := c.plan(state)
+	return outcome{state: state, plan: plan, show: show, elapsed: c.streams.Now().Sub(show.began)}, err
+}
+
+// explain adds what a person needs to see of a failure: the output of the step that failed, and of each container that
+// did not get ready the last answer of its healthcheck and its last log lines.
+func (c change) explain(ctx context.Context, show *progress, err error) error {
+	var sections []section
+	for i, st := range show.steps {
+		if st.kind == compose.StepFailed && len(st.output) > 0 && !isCancelled(st.err) && !strings.Contains(err.Error(), lastOf(st.output)) {
+			sections = append(sections, section{title: "last output of " + string(show.plan[i].Op) + " " + label(show.plan, i),
+				text: strings.Join(st.output, "\n")})
+		}
+	}
+	var hints []string
+	var seen []string
+	for _, one := range flatten(err) {
+		var unready *compose.NotReadyError
+		if !errors.As(one, &unready) || slices.Contains(seen, unready.Container) {
+			continue
+		}
+		seen = append(seen, unready.Container)
+		if text := c.lastLines(ctx, unready.Container); text != "" {
+			sections = append(sections, section{title: "last log lines of " + unready.Container, text: text})
+		}
+		if unready.Probe != nil {
+			sections = append(sections, section{title: "last healthcheck of " + unready.Container, text: probeText(unready.Probe)})
+		}
+		if unready.Service != "" {
+			hints = append(hints, "strake logs "+unready.Service)
+		}
+	}
+	if len(hints) > 0 && hintOf(err) == "" {
+		err = &compose.HintedError{Err: err, Next: "run " + strings.Join(hints, " and ") + " for the whole log; put it right and run strake " + c.command + " again"}
+	}
+	if len(sections) == 0 {
+		return err
+	}
+	return &reportedError{error: err, sections: sections}
+}
+
+// lastOf is the last line that is not blank.
+func lastOf(lines []string) string {
+	for i := len(lines) - 1; i >= 0; i-- {
+		if text := strings.TrimSpace(lines[i]); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+func probeText(p *compose.ProbeError) string {
+	lines := strings.Split(strings.TrimSpace(p.Output), "\n")
+	out := strings.Join(lines[max(0, len(lines)-keptLines):], "\n")
+	switch {
+	case p.TimedOut && out == "":
+		return "it timed out and printed nothing"
+	case p.TimedOut:
+		return out + "\n(it timed out)"
+	case out == "":
+		return fmt.Sprintf("it exited with code %d and printed nothing", p.ExitCode)
+	}
+	return fmt.Sprintf("%s\n(exit code %d)", out, p.ExitCode)
+}
+
+// logsDeadline bounds how long the log lines of a failed container are waited for.
+const logsDeadline = 3 * time.Second
+
+// lastLines are the last log lines of a container, standard output and error together; "" if there are none to be had.
+func (c change) lastLines(ctx context.Context, container string) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logsDeadline)
+	defer cancel()
+	var b bytes.Buffer
+	w := &lockedWriter{w: &b}
+	if err := c.engine.Logs(ctx, container, engine.LogOptions{Tail: fmt.Sprint(keptLines)}, w, w); err != nil {
+		return "" // the failure itself is what is told; its log is extra
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// isCancelled is whether an error only says that something else had ended the work.
+func isCancelled(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted)
+}

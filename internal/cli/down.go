@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+type downOptions struct {
+	Project           projectOptions
+	Down              compose.DownOptions
+	DryRun, JSON, Yes bool
+	NoWait            bool
+}
+
+func newDown() *cli.Command {
+	return &cli.Command{
+		Name: "down", Usage: "Stop and remove the project's containers and networks.",
+		ArgsUsage: "[service ...]",
+		UsageText: "strake down              # containers and networks; volumes stay\nstrake down -v           # the data in volumes too\nstrake down --rmi local  # the images that were built too",
+		Description: "0 it is gone, 1 failed, 2 wrong usage, 4 held by another (with --no-wait),\n" +
+			"10 there is something to do (--dry-run), 130 interrupted",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "remove the project's volumes and their data; on a terminal it asks first"},
+			&cli.StringFlag{Name: "rmi", Usage: "remove `IMAGES`: local are those without a name of their own, all is all"},
+			&cli.BoolFlag{Name: "remove-orphans", Usage: "remove containers of services that the file no longer has"},
+			timeoutFlag(), dryRunFlag(), noWaitFlag(), jsonFlag(), yesFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			grace, err := durationOf(c, "timeout")
+			rmi, err2 := choiceOf(c, "rmi", "local", "all")
+			if err := errors.Join(err, err2); err != nil {
+				return err
+			}
+			return down(c.Context, streamsOf(c), downOptions{Project: projectOptionsOf(c), DryRun: c.Bool("dry-run"), JSON: c.Bool("json"),
+				Yes: c.Bool("yes"), NoWait: c.Bool("no-wait"), Down: compose.DownOptions{Services: servicesOf(c), Volumes: c.Bool("volumes"),
+					Images: rmi, RemoveOrphans: c.Bool("remove-orphans"), Grace: grace}})
+		},
+	}
+}
+
+// down removes a stack.
+func down(ctx context.Context, s Streams, o downOptions) error {
+	p, name, e, err := beginStack(ctx, s, o.Project)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = e.Close() }() // everything was asked and answered
+	ch := change{streams: s, engine: e, scope: scopeOfDown(p, name, o.Down), command: "down", noWait: o.NoWait,
+		reading: "looking at what runs",
+		plan:    func(have compose.State) (compose.Plan, error) { return compose.Down(p, have, o.Down) }}
+	if o.DryRun {
+		return printPlan(ctx, s, p, ch, o.JSON)
+	}
+	if o.Down.Volumes && !o.Yes && s.isInteractive() {
+		if err := askForVolumes(ctx, s, ch); err != nil {
+			return err
+		}
+	}
+	out, err := ch.do(ctx)
+	if o.JSON {
+		return errors.Join(err, printJSON(s.Out, documentOf(name, p, out, err)))
+	}
+	if err != nil {
+		return err
+	}
+	if !out.plan.Changes() {
+		_, err = fmt.Fprintf(s.Out, "%s: nothing to remove\n", name)
+		return err
+	}
+	_, err = fmt.Fprintf(s.Out, "%s is down: %s in %s; strake up brings it back%s\n", name, removedText(out.plan), span(out.elapsed.Round(time.Millisecond)), projectFlags(o.Project))
+	return err
+}
+
+// scopeOfDown is what is looked at to remove a stack: its images only where they go too, so that one whose name is
+// wrong by now is in nobody's way.
+func scopeOfDown(p *compose.Project, name string, o compose.DownOptions) compose.Scope {
+	scope := scopeOfStack(p, name)
+	if o.Images == "" {
+		scope.Images = nil
+	}
+	return scope
+}
+
+// removedText counts what a plan removed.
+func removedText(plan compose.Plan) string {
+	var parts []string
+	for _, kind := range []struct {
+		op   compose.Op
+		noun string
+	}{{compose.RemoveContainer, "container"}, {compose.RemoveNetwork, "network"}, {compose.RemoveVolume, "volume"}, {compose.RemoveImage, "image"}} {
+		n := 0
+		for _, step := range plan {
+			if step.Op == kind.op {
+				n++
+			}
+		}
+		if n > 0 {
+			parts = append(parts, plural(n, kind.noun))
+		}
+	}
+	return strings.Join(parts, ", ") + " removed"
+}
+
+// askForVolumes names the volumes that would be removed and asks. Without a terminal -v is explicit enough, as it is
+// for Docker Compose, whose scripts rely on it.
+func askForVolumes(ctx context.Context, s Streams, ch change) error {
+	out, err := ch.look(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, step := range out.plan {
+		if step.Op == compose.RemoveVolume {
+			names = append(names, step.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	fmt.Fprintf(s.Err, "This removes the data in %s: %s. Go on? [y/N] ", plural(len(names), "volume"), strings.Join(names, ", "))
+	answer := make(chan string, 1)
+	go func() { // ends with the line, or with the process: a read of a terminal cannot be called off
+		line, _ := bufio.NewReader(s.In).ReadString('\n') // no answer is a no
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case text := <-answer:
+		if text == "y" || text == "yes" {
+			return nil
+		}
+		return &compose.HintedError{Err: errors.New("nothing was removed"), Next: "answer y, or say --yes; without -v volumes stay"}
+	case <-ctx.Done():
+		fmt.Fprintln(s.Err)
+		return context.Cause(ctx)
+	}
+}

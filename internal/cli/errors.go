@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// Exit codes. Source: ARCHITECTURE of strake, the same for every command.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotReady    = 3
+	exitHeld        = 4
+	exitChanges     = 10
+	exitInterrupted = 130
+)
+
+// errInterrupted is the cause of a context that a signal cancelled.
+var errInterrupted = errors.New("interrupted")
+
+// errHungUp is errInterrupted where nobody is there any more: the terminal was closed.
+var errHungUp = fmt.Errorf("the terminal was closed: %w", errInterrupted)
+
+// usageError is a command line that does not say something that can be done.
+type usageError struct{ what, hint string }
+
+func (e *usageError) Error() string { return e.what }
+func (e *usageError) Hint() string  { return e.hint }
+
+func usagef(hint, format string, args ...any) error {
+	return &usageError{what: fmt.Sprintf(format, args...), hint: hint}
+}
+
+// exitError ends the program with a code and says nothing more: everything was said.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// reportedError is an error with what a person needs to see beside it, in the order of printing.
+type reportedError struct {
+	error
+	sections []section
+}
+
+// section is a titled block of text, such as the last log lines of a container.
+type section struct{ title, text string }
+
+func (e *reportedError) Unwrap() error { return e.error }
+
+// exitCode is the code that an error ends the program with.
+func exitCode(ctx context.Context, err error) int {
+	var usage *usageError
+	var exit *exitError
+	var unready *compose.NotReadyError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.Is(context.Cause(ctx), errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, compose.ErrHeld):
+		return exitHeld
+	case errors.As(err, &unready):
+		return exitNotReady
+	}
+	return exitFailed
+}
+
+// printError writes what went wrong, why, what was seen and what to do next; the last comes last.
+func printError(w io.Writer, err error) {
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return
+	}
+	var reported *reportedError
+	if errors.As(err, &reported) {
+		for _, s := range reported.sections {
+			fmt.Fprintf(w, "%s:\n", s.title)
+			for line := range strings.Lines(harmless(s.text)) {
+				fmt.Fprintf(w, "  %s\n", strings.TrimRight(line, "\n"))
+			}
+		}
+	}
+	for _, one := range flatten(err) {
+		fmt.Fprintf(w, "strake: %s\n", strings.TrimRight(harmless(one.Error()), "\n"))
+		var hinted compose.Hinted
+		if errors.As(one, &hinted) && hinted.Hint() != "" {
+			for line := range strings.Lines(hinted.Hint()) {
+				fmt.Fprintf(w, "  → %s\n", strings.TrimRight(line, "\n"))
+			}
+		}
+	}
+}
+
+// harmless is text that programs wrote, without what would move the cursor, clear the screen or name the window.
+func harmless(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = control.ReplaceAllString(strings.ReplaceAll(line, "\t", "    "), "")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// flatten takes joined errors apart. An error that wraps a join with words of its own stays whole.
+func flatten(err error) []error {
+	if r, ok := err.(*reportedError); ok {
+		return flatten(r.error)
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, flatten(e)...)
+	}
+	return all
+}
+
+// hintOf is the first hint in an error's chain, "" for none.
+func hintOf(err error) string {
+	var hinted compose.Hinted
+	if errors.As(err, &hinted) {
+		return hinted.Hint()
+	}
+	return ""
+}

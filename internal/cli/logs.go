@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
+)
+
+type logsOptions struct {
+	Project  projectOptions
+	Services []string
+	Logs     engine.LogOptions
+	NoPrefix bool
+	JSON     bool
+	Index    int
+}
+
+func newLogs() *cli.Command {
+	return &cli.Command{
+		Name: "logs", Usage: "Print what the services wrote.",
+		ArgsUsage:   "[service ...]",
+		UsageText:   "strake logs -f web\nstrake logs --tail 100 --since 10m",
+		Description: "0 done, 1 failed, 2 wrong usage, 130 interrupted",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what is written from now on, until Ctrl-C"},
+			&cli.StringFlag{Name: "tail", Aliases: []string{"n"}, Usage: "the last `N` lines of each container only", DefaultText: "all"},
+			&cli.StringFlag{Name: "since", Usage: "lines since `TIME`: RFC 3339 (2026-01-02T13:23:37Z) or before now (42m)"},
+			&cli.StringFlag{Name: "until", Usage: "lines before `TIME`, written as for --since"},
+			&cli.BoolFlag{Name: "timestamps", Aliases: []string{"t"}, Usage: "print the time of each line"},
+			&cli.BoolFlag{Name: "no-log-prefix", Usage: "print the lines without the container's name"},
+			&cli.IntFlag{Name: "index", Usage: "the container with number `N` of each service only"},
+			&cli.BoolFlag{Name: "json", Usage: "print one JSON array of all lines by time; with --follow one JSON object a line"},
+		},
+		Action: func(c *cli.Context) error {
+			return logs(c.Context, streamsOf(c), logsOptions{Project: projectOptionsOf(c), Services: servicesOf(c), NoPrefix: c.Bool("no-log-prefix"), JSON: c.Bool("json"),
+				Index: c.Int("index"), Logs: engine.LogOptions{Follow: c.Bool("follow"), Timestamps: c.Bool("timestamps"), Tail: c.String("tail"),
+					Since: c.String("since"), Until: c.String("until")}})
+		},
+	}
+}
+
+// logs prints the log of each container.
+func logs(ctx context.Context, s Streams, o logsOptions) error {
+	p, name, e, err := beginStack(ctx, s, o.Project)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = e.Close() }() // everything was asked and answered
+	containers, err := observeStack(ctx, e, name)
+	if err != nil {
+		return err
+	}
+	kept, err := pick(p, name, containers, o.Services)
+	if err != nil {
+		return err
+	}
+	kept = slices.DeleteFunc(kept, func(c compose.Container) bool { return o.Index > 0 && c.Number() != o.Index })
+	if len(kept) == 0 {
+		fmt.Fprintf(s.Err, "%s has no containers whose logs could be printed; strake up makes them\n", name)
+	}
+	var print logPrinter = &textLogs{s: s, project: name, bare: o.NoPrefix}
+	if o.JSON {
+		o.Logs.Timestamps = true
+		print = &jsonLogs{out: s.Out, atOnce: o.Logs.Follow}
+	}
+	return streamLogs(ctx, logSource{engine: e, project: name, services: o.Services, options: o.Logs, print: print}, kept)
+}
+
+// logSource says whose log lines are streamed, and how.
+type logSource struct {
+	engine   *engine.Engine
+	project  string
+	services []string // nil: all
+	options  engine.LogOptions
+	print    logPrinter
+}
+
+// followLogs streams what is written from now on, until ctx ends.
+func followLogs(ctx context.Context, s Streams, e *engine.Engine, p *compose.Project, services []string) error {
+	containers, err := observeStack(ctx, e, p.Name)
+	if err != nil {
+		return err
+	}
+	kept, err := pick(p, p.Name, containers, services)
+	if err != nil {
+		return err
+	}
+	src := logSource{engine: e, project: p.Name, services: services, options: engine.LogOptions{Follow: true, Tail: "all"}, print: &textLogs{s: s, project: p.Name}}
+	return streamLogs(ctx, src, kept)
+}
+
+// streamLogs copies the logs of the containers to the printer. With Follow it goes on with containers that are started
+// later, until ctx ends or nothing of the project is left.
+func streamLogs(ctx context.Context, src logSource, containers []compose.Container) error {
+	if text, ok := src.print.(*textLogs); ok {
+		text.out, text.errs = &lockedWriter{w: text.s.Out}, &lockedWriter{w: text.s.Err}
+		for _, c := range containers {
+			text.width = max(text.width, len(shortName(c.Name, src.project)))
+		}
+	}
+	all, finish := context.WithCancel(ctx)
+	defer finish()
+	g, gctx := errgroup.WithContext(all)
+	var open atomic.Int32 // logs that are being copied; at 0 nothing is left to follow
+	stream := func(c compose.Container, o engine.LogOptions) {
+		out, errs := src.print.lines(c)
+		open.Add(1)
+		g.Go(func() error {
+			defer func() {
+				if open.Add(-1) == 0 {
+					finish()
+				}
+			}()
+			err := src.engine.Logs(gctx, c.ID, o, out, errs)
+			if gctx.Err() != nil {
+				err = nil // the follower was told to stop
+			}
+			return errors.Join(err, out.flush(), errs.flush())
+		})
+	}
+	followed := map[string]bool{}
+	var changes <-chan compose.Change
+	if src.options.Follow {
+		var err error
+		if changes, err = src.engine.Watch(gctx, src.project); err != nil {
+			return err
+		}
+	}
+	open.Add(1) // until all are under way
+	for _, c := range containers {
+		followed[c.ID] = true
+		stream(c, src.options)
+	}
+	if changes != nil && len(containers) > 0 {
+		g.Go(func() error { return src.newcomers(gctx, changes, followed, stream) })
+	}
+	if open.Add(-1) == 0 {
+		finish()
+	}
+	if err := g.Wait(); err != nil && ctx.Err() == nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return src.print.close()
+}
+
+// newcomers streams containers that are started while others are followed. It returns when the subscription ends.
+func (src logSource) newcomers(ctx context.Context, changes <-chan compose.Change, followed map[string]bool, stream func(compose.Container, engine.LogOptions)) error {
+	for ch := range changes {
+		if ch.Kind == compose.Destroyed {
+			delete(followed, ch.ID)
+		}
+		if ch.Kind != compose.Started || followed[ch.ID] {
+			continue
+		}
+		all, err := observeStack(ctx, src.engine, src.project)
+		if err != nil {
+			continue // the next change looks again
+		}
+		for _, c := range all {
+			if c.ID == ch.ID && !c.IsOneOff() && (len(src.services) == 0 || slices.Contains(src.services, c.Service())) {
+				followed[c.ID] = true
+				stream(c, engine.LogOptions{Follow: true, Timestamps: src.options.Timestamps})
+			}
+		}
+	}
+	return nil
+}
+
+// shortName is a container's name without the project's before it.
+func shortName(name, project string) string {
+	if rest := len(project) + 1; len(name) > rest && name[:rest] == project+"-" {
+		return name[rest:]
+	}
+	return name
+}

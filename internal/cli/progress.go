@@ -1,0 +1,371 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// keptLines is how many of the last output lines of a step are kept to be shown when it fails.
+const keptLines = 20
+
+// progress follows one run of a plan and shows it on a stream: redrawn lines on a terminal, plain lines elsewhere.
+// Its methods may be called from several goroutines.
+type progress struct {
+	mu     sync.Mutex
+	s      Streams
+	quiet  bool // shows nothing but warnings
+	closed bool
+	build  bool // plain: print what builds print
+	began  time.Time
+	plan   compose.Plan
+	steps  []stepState
+	view   *liveView // nil where lines are plain
+	said   map[string]bool
+	timer  *time.Timer
+}
+
+// stepState is what is known of one step of the plan while it runs.
+type stepState struct {
+	kind           compose.EventKind // "" before it began
+	began, ended   time.Time
+	text           string
+	current, total int64
+	output         []string // the last keptLines
+	unchanged      bool
+	err            error
+}
+
+// firstWord is when something is said even if there is no plan yet.
+const firstWord = 80 * time.Millisecond
+
+func newProgress(s Streams, quiet bool, reading string) *progress {
+	p := &progress{s: s, quiet: quiet, began: s.Now(), said: map[string]bool{}}
+	if s.isColoured(s.Err) && !quiet {
+		p.view = newLiveView(s.Err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock() // for first
+	if !quiet {
+		p.timer = time.AfterFunc(firstWord, func() { p.first(reading) })
+	}
+	return p
+}
+
+// first says what is being done if that takes its time: the files are read, there is only something to wait for, or
+// containers stop.
+func (p *progress) first(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	if p.view != nil {
+		if !p.view.begun && len(p.said) == 0 {
+			p.view.announce(text)
+		}
+		return
+	}
+	if p.plan == nil {
+		if len(p.said) == 0 {
+			p.line("%s", text)
+		}
+		p.timer.Reset(firstWord)
+		return
+	}
+	begun := false
+	for i, st := range p.steps {
+		begun = begun || st.kind != ""
+		if op := p.plan[i].Op; st.kind == compose.StepStarted && (!p.plan.Changes() || op == compose.StopContainer) {
+			text = label(p.plan, i) + ": " + doing(p.plan[i])
+			if !p.said[text] {
+				p.line("%s", text)
+			}
+			return
+		}
+	}
+	if !begun {
+		p.timer.Reset(firstWord)
+	}
+}
+
+// line prints a plain line, above what is drawn live.
+func (p *progress) line(format string, args ...any) {
+	if p.view != nil {
+		p.view.clear()
+	}
+	text := fmt.Sprintf(format, args...)
+	p.said[text] = true
+	fmt.Fprintln(p.s.Err, text)
+	if p.view != nil && p.plan != nil {
+		p.view.draw(p)
+	}
+}
+
+// warn prints a warning, each one once.
+func (p *progress) warn(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if text = "warning: " + text; !p.said[text] {
+		p.line("%s", text)
+	}
+}
+
+// planned is told of the plan before its first event.
+func (p *progress) planned(plan compose.Plan, _ compose.State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.plan, p.steps = plan, make([]stepState, len(plan))
+	for _, step := range plan {
+		if text := "warning: " + warning(step); step.Op == compose.Warn && !p.said[text] {
+			p.line("%s", text)
+		}
+	}
+	if p.view != nil {
+		p.view.begin(p)
+	}
+}
+
+// warning is what a Warn step says.
+func warning(s compose.Step) string {
+	if s.Name == "" {
+		return s.Why
+	}
+	return s.Name + ": " + s.Why
+}
+
+// note is told of one event.
+func (p *progress) note(e compose.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e.Step < 0 || e.Step >= len(p.steps) {
+		if e.Kind == compose.StepWarning && e.Text != "" && !p.said["warning: "+e.Text] {
+			p.line("warning: %s", e.Text)
+		}
+		return
+	}
+	st := &p.steps[e.Step]
+	switch e.Kind {
+	case compose.StepOutput:
+		st.output = append(st.output, e.Text)
+		st.output = st.output[max(0, len(st.output)-keptLines):]
+	case compose.StepProgress:
+		if e.Text != "" {
+			st.text = e.Text
+		}
+		st.current, st.total = e.Current, e.Total
+	case compose.StepWarning:
+		if p.plan[e.Step].Op == compose.Warn {
+			break // planned has said it
+		}
+		if text := fmt.Sprintf("warning: %s: %s", label(p.plan, e.Step), e.Text); !p.said[text] {
+			p.line("%s", text)
+		}
+	case compose.StepStarted:
+		st.kind, st.began = e.Kind, p.s.Now()
+	default:
+		st.kind, st.ended, st.err, st.unchanged = e.Kind, p.s.Now(), e.Err, e.Unchanged
+	}
+	if p.view == nil && !p.quiet {
+		p.plainEvent(e)
+	}
+}
+
+// plainEvent prints the line of an event, if it is worth one.
+func (p *progress) plainEvent(e compose.Event) {
+	step, name := p.plan[e.Step], label(p.plan, e.Step)
+	switch e.Kind {
+	case compose.StepStarted:
+		if step.Op == compose.BuildImage || step.Op == compose.PullImage {
+			p.line("%s: %s %s", name, doing(step), step.Image.Ref)
+		}
+	case compose.StepOutput:
+		if p.build && strings.TrimSpace(e.Text) != "" {
+			p.line("%s | %s", name, strings.TrimRight(e.Text, "\r\n"))
+		}
+	case compose.StepDone:
+		if step.Op == compose.Wait && (step.Until == compose.UntilRunning || !p.plan.Changes()) {
+			return // that it was started is said; and what is as wanted needs no word
+		}
+		if text := done(step, e.Unchanged); text != "" {
+			p.line("%s: %s (%s)", name, text, span(p.s.Now().Sub(p.began)))
+		}
+	case compose.StepFailed:
+		if e.Err != nil && !isCancelled(e.Err) {
+			p.line("%s: %s (%s)", name, failureOf(step), span(p.s.Now().Sub(p.began)))
+		}
+	}
+}
+
+// underWay names the steps that have begun and not ended and change something, in order of the plan: those that are
+// finished after an interrupt, and those that are cancelled.
+func (p *progress) underWay() (finished, cancelled []string) {
+	for i, st := range p.steps {
+		op := p.plan[i].Op
+		text := fmt.Sprintf("%s %s", op, label(p.plan, i))
+		switch {
+		case st.kind != compose.StepStarted || !op.Changes():
+		case op == compose.BuildImage || op == compose.PullImage:
+			cancelled = append(cancelled, text)
+		default:
+			finished = append(finished, text)
+		}
+	}
+	return finished, cancelled
+}
+
+// interrupted says what is still being finished after the first signal.
+func (p *progress) interrupted() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	finished, cancelled := p.underWay()
+	text := ""
+	if len(cancelled) > 0 {
+		text = "cancelling: " + strings.Join(cancelled, ", ") + "; "
+	}
+	if len(finished) > 0 {
+		text += "finishing: " + strings.Join(finished, ", ") + "; "
+	}
+	if text == "" {
+		text = "stopping; "
+	}
+	p.line("%spress Ctrl-C again to stop now", text)
+}
+
+// close ends the drawing; nothing is shown after it.
+func (p *progress) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.closed = true
+	if p.view != nil {
+		view := p.view
+		p.view = nil
+		p.mu.Unlock()
+		view.end(p)
+		p.mu.Lock()
+	}
+}
+
+// label is how a person calls what a step acts on: its service, or the container where a service has several.
+func label(plan compose.Plan, i int) string {
+	step := plan[i]
+	if step.Service == "" {
+		return step.Name
+	}
+	if step.Op == compose.BuildImage || step.Op == compose.PullImage {
+		return step.Service
+	}
+	for _, other := range plan {
+		if other.Service == step.Service && isOfContainer(other.Op) && isOfContainer(step.Op) && lasting(other.Name) != lasting(step.Name) {
+			return lasting(step.Name)
+		}
+	}
+	return step.Service
+}
+
+// lasting is a container's name without what stands before it while it replaces another: 12 digits of that one's id.
+func lasting(name string) string {
+	before, after, ok := strings.Cut(name, "_")
+	if ok && len(before) == 12 && strings.Trim(before, "0123456789abcdef") == "" {
+		return after
+	}
+	return name
+}
+
+func isOfContainer(o compose.Op) bool {
+	switch o {
+	case compose.CreateContainer, compose.StartContainer, compose.StopContainer, compose.RestartContainer,
+		compose.RemoveContainer, compose.Wait:
+		return true
+	}
+	return false
+}
+
+// doing, failureOf and done are what a step does and did, as progress says it; "" is not worth a line.
+func doing(s compose.Step) string {
+	switch s.Op {
+	case compose.PullImage:
+		return "pulling"
+	case compose.BuildImage:
+		return "building"
+	case compose.CreateContainer:
+		return "creating"
+	case compose.StartContainer:
+		return "starting"
+	case compose.StopContainer:
+		return "stopping"
+	case compose.RestartContainer:
+		return "restarting"
+	case compose.RemoveContainer, compose.RemoveImage, compose.RemoveNetwork, compose.RemoveVolume:
+		return "removing"
+	case compose.Wait:
+		switch s.Until {
+		case compose.UntilCompleted:
+			return "running to its end"
+		case compose.UntilRunning:
+			return "starting"
+		}
+		return "getting " + string(s.Until)
+	}
+	return string(s.Op)
+}
+
+func failureOf(s compose.Step) string {
+	switch {
+	case s.Op == compose.Wait && s.Until == compose.UntilCompleted:
+		return "did not complete"
+	case s.Op == compose.Wait:
+		return "did not get " + string(s.Until)
+	}
+	return string(s.Op) + " failed"
+}
+
+func done(s compose.Step, unchanged bool) string {
+	switch s.Op {
+	case compose.PullImage:
+		if unchanged {
+			return "image is up to date"
+		}
+		return "pulled"
+	case compose.BuildImage:
+		if unchanged {
+			return "built, nothing changed"
+		}
+		return "built"
+	case compose.CreateNetwork:
+		return "network created"
+	case compose.CreateVolume:
+		return "volume created"
+	case compose.RemoveNetwork:
+		return "network removed"
+	case compose.RemoveVolume:
+		return "volume removed"
+	case compose.RemoveImage:
+		return "image removed"
+	case compose.CreateContainer:
+		if s.Container != nil && s.Container.OneOff {
+			return "" // its own output is what is looked for
+		}
+		return "created"
+	case compose.StartContainer:
+		return "started"
+	case compose.StopContainer:
+		return "stopped"
+	case compose.RestartContainer:
+		return "restarted"
+	case compose.RemoveContainer:
+		return "removed"
+	case compose.Wait:
+		if s.Until == compose.UntilRunning || s.Until == compose.UntilReady {
+			return "ready"
+		}
+		return string(s.Until)
+	}
+	return ""
+}

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// upOptions are the flags of up and plan. Diff is complete but for what is read from files.
+type upOptions struct {
+	Project      projectOptions
+	Diff         compose.DiffOptions
+	WaitTimeout  time.Duration
+	EngineHealth bool
+	Follow       bool
+	DryRun, JSON bool
+	NoWait       bool
+	Quiet        bool
+}
+
+func newUp() *cli.Command {
+	return &cli.Command{
+		Name: "up", Usage: "Build or find images and start what is missing or changed, until all is ready.",
+		ArgsUsage: "[service ...]",
+		UsageText: "strake up                    # everything\nstrake up web --build        # one service and what it depends on, built anew\nstrake up --scale worker=3   # three workers",
+		Description: "0 everything is ready, 1 failed, 2 wrong usage, 3 not healthy or not ready in time,\n" +
+			"4 held by another (with --no-wait), 10 there is something to do (--dry-run), 130 interrupted",
+		Flags: append(diffFlags(),
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "accepted: up always returns when everything is ready"},
+			&cli.BoolFlag{Name: "wait", Usage: "accepted: up always waits"},
+			&cli.StringFlag{Name: "wait-timeout", Usage: "give each service `SECONDS` to get ready (default: its healthcheck's, at least 300)"},
+			&cli.StringFlag{Name: "health", Usage: "`HOW` health is found out: probe asks at once and again, engine waits for the engine (STRAKE_HEALTH)", DefaultText: "probe"},
+			&cli.BoolFlag{Name: "follow", Usage: "then stream the logs until Ctrl-C; the stack goes on"},
+			&cli.BoolFlag{Name: "quiet-pull", Usage: "accepted"},
+			dryRunFlag(), noWaitFlag(), jsonFlag(),
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "accepted: up never asks"}),
+		Action: func(c *cli.Context) error {
+			o, err := upOptionsOf(c)
+			if err != nil {
+				return err
+			}
+			return up(c.Context, streamsOf(c), o)
+		},
+	}
+}
+
+// diffFlags are those that say what is wanted: of up and plan.
+func diffFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "build", Usage: "build every service that has a build section"},
+		&cli.BoolFlag{Name: "no-build", Usage: "build nothing, even what is missing"},
+		&cli.StringFlag{Name: "pull", Usage: "always, missing or never, as `POLICY` (default: each service's pull_policy)"},
+		&cli.BoolFlag{Name: "force-recreate", Usage: "recreate containers that did not change"},
+		&cli.BoolFlag{Name: "no-recreate", Usage: "leave containers alone that exist"},
+		&cli.BoolFlag{Name: "always-recreate-deps", Usage: "with --force-recreate: what the services depend on too"},
+		&cli.BoolFlag{Name: "no-deps", Usage: "leave alone what the services depend on"},
+		&cli.StringSliceFlag{Name: "scale", Usage: "number of containers, as `SERVICE=N`; may be given again"},
+		&cli.BoolFlag{Name: "remove-orphans", Usage: "remove containers of services that the file no longer has"},
+		&cli.BoolFlag{Name: "renew-anon-volumes", Aliases: []string{"V"}, Usage: "make anonymous volumes anew instead of taking them over"},
+		&cli.BoolFlag{Name: "no-start", Usage: "create and do not start"},
+		timeoutFlag(), offlineFlag(),
+	}
+}
+
+func upOptionsOf(c *cli.Context) (upOptions, error) {
+	s := streamsOf(c)
+	o := upOptions{Project: projectOptionsOf(c), Follow: c.Bool("follow"), DryRun: c.Bool("dry-run"), JSON: c.Bool("json"), NoWait: c.Bool("no-wait")}
+	grace, err := durationOf(c, "timeout")
+	wait, err2 := durationOf(c, "wait-timeout")
+	pull, err3 := choiceOf(c, "pull", "always", "missing", "never")
+	health, err4 := choiceOf(c, "health", "probe", "engine")
+	scale, err5 := scaleOf(c.StringSlice("scale"))
+	if err := errors.Join(err, err2, err3, err4, err5, conflict(c, "build", "no-build"), conflict(c, "force-recreate", "no-recreate"), conflict(c, "follow", "no-start")); err != nil {
+		return o, err
+	}
+	if health == "" {
+		health = s.getenv("STRAKE_HEALTH")
+	}
+	o.EngineHealth = health == "engine"
+	if wait != nil {
+		o.WaitTimeout = *wait
+	}
+	o.Diff = compose.DiffOptions{Services: servicesOf(c), NoDeps: c.Bool("no-deps"), Scale: scale,
+		AlwaysRecreateDeps: c.Bool("always-recreate-deps"), RenewAnonVolumes: c.Bool("renew-anon-volumes"),
+		RemoveOrphans: c.Bool("remove-orphans"), Pull: pull, Offline: o.Project.Offline, NoStart: c.Bool("no-start"),
+		Grace: grace, Now: s.Now(), Version: buildVersion()}
+	switch {
+	case c.Bool("build"):
+		o.Diff.Build = compose.BuildAlways
+	case c.Bool("no-build"):
+		o.Diff.Build = compose.BuildNever
+	}
+	switch {
+	case c.Bool("force-recreate"):
+		o.Diff.Recreate = "force"
+	case c.Bool("no-recreate"):
+		o.Diff.Recreate = "never"
+	}
+	return o, nil
+}
+
+// conflict is a usage error if both flags were given.
+func conflict(c *cli.Context, a, b string) error {
+	if c.Bool(a) && c.Bool(b) {
+		return usagef("leave one of them out", "--%s and --%s exclude each other", a, b)
+	}
+	return nil
+}
+
+// up makes what runs equal to what the project says.
+func up(ctx context.Context, s Streams, o upOptions) error {
+	show := newProgress(s, o.Quiet, "reading the project")
+	p, ch, err := upChange(ctx, s, o, show)
+	if err != nil {
+		show.close()
+		return err
+	}
+	defer func() { _ = ch.engine.Close() }() // everything was asked and answered
+	if o.DryRun {
+		show.close()
+		return printPlan(ctx, s, p, ch, o.JSON)
+	}
+	out, err := ch.do(ctx)
+	if o.JSON {
+		return errors.Join(err, printJSON(s.Out, documentOf(p.Name, p, out, err)))
+	}
+	if err != nil {
+		return err
+	}
+	printUp(s, p, o, out)
+	if !o.Follow {
+		return nil
+	}
+	err = followLogs(ctx, s, ch.engine, p, o.Diff.Services)
+	if errors.Is(err, errInterrupted) {
+		fmt.Fprintf(s.Err, "%s goes on; strake logs -f follows it again, strake down removes it%s\n", p.Name, projectFlags(o.Project))
+		err = &exitError{code: exitInterrupted}
+	}
+	return err
+}
+
+// upChange reads what up needs of files and of the command line. The caller closes its engine unless err is set.
+func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*compose.Project, change, error) {
+	p, e, err := begin(ctx, s, o.Project)
+	if err != nil {
+		return nil, change{}, err
+	}
+	ch := change{streams: s, engine: e, command: "up", noWait: o.NoWait, show: show, build: true,
+		run: compose.RunOptions{EngineHealth: o.EngineHealth, WaitTimeout: o.WaitTimeout}}
+	d := o.Diff
+	err = func() (err error) {
+		if p, err = p.Select(d.Services, d.NoDeps); err != nil {
+			return err
+		}
+		for _, w := range p.Warnings {
+			show.warn(w)
+		}
+		for name := range d.Scale {
+			if _, ok := p.Services[name]; !ok {
+				return unknownService(p, name)
+			}
+		}
+		services, err := withBuild(p, d.Services, d.NoDeps)
+		if err != nil {
+			return err
+		}
+		d.Inputs, d.Refs, err = buildState(ctx, s, p, services)
+		return err
+	}()
+	if err != nil {
+		_ = e.Close() // nothing was done with it
+		return nil, change{}, err
+	}
+	ch.scope = compose.ScopeOf(p, d.Refs)
+	ch.plan = func(have compose.State) (compose.Plan, error) { return compose.Diff(p, have, d) }
+	return p, ch, nil
+}
