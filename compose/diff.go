@@ -62,8 +62,13 @@ func Diff(want *Project, have State, o DiffOptions) (Plan, error) {
 			return nil, err
 		}
 	}
+	sharers, err := p.sharers()
+	if err != nil {
+		return nil, err
+	}
+	p.reattach()
 	if !o.NoStart && !o.NoWait {
-		p.awaitReady(names)
+		p.awaitReady(append(names, sharers...))
 	}
 	p.orphans()
 	return p.plan, nil

@@ -82,7 +82,6 @@ func (p *planner) networks(names []string) error {
 			p.replaceNetwork(was, create)
 		}
 	}
-	p.reattach()
 	return nil
 }
 

@@ -43,6 +43,32 @@ func (p *planner) service(name string) error {
 	return nil
 }
 
+// sharers plans new containers for services that are not selected but live in a namespace of one that is made anew, which ends
+// with it, and returns their names.
+func (p *planner) sharers() ([]string, error) {
+	var names []string
+	shares := func(name string) bool {
+		s := p.want.Services[name]
+		return !p.isSelected[name] && len(p.containers[name]) > 0 && slices.ContainsFunc([]string{s.NetworkMode, s.Ipc, s.Pid}, func(mode string) bool {
+			owner, ok := strings.CutPrefix(mode, types.ServicePrefix)
+			return ok && p.replaced[owner] > 0
+		})
+	}
+	all := p.want.ServiceNames()
+	slices.Sort(all)
+	for {
+		i := slices.IndexFunc(all, shares)
+		if i < 0 {
+			return names, nil
+		}
+		name := all[i]
+		names, p.isSelected[name] = append(names, name), true
+		if err := errors.Join(p.images([]string{name}), p.service(name)); err != nil {
+			return names, err
+		}
+	}
+}
+
 // judged is a container and why it must be recreated; "" when it need not be.
 type judged struct {
 	c         Container

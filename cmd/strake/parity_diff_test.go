@@ -30,6 +30,8 @@ func explained() []explanation {
 			"down -v removes every volume of the project, also one that no service in the file uses any more; Compose leaves it"},
 		{regexp.MustCompile(`^profiles, @ down: (container st-\w+-(debug|tool)-1: Compose kept running|network st-\w+_default: Compose kept), strake nothing$`),
 			"down removes what profiles brought, on or not; Compose leaves it, and so the network, until it is told the profile"},
+		{regexp.MustCompile(`^namespaces, @ up -d --force-recreate owner: container st-\w+-(guest|reader)-1: Compose (kept running|kept exited), strake new running$`),
+			"who shares a namespace goes with its owner also when only the owner is named; Compose leaves it behind, dead or cut off"},
 		{regexp.MustCompile(`^recreate-options, .*, no longer used: Compose there, strake nothing$`),
 			"up -V removes the anonymous volumes that it replaces; Compose leaves them for good"},
 		{regexp.MustCompile(`^no-start, @ up -d: container st-\w+-web-1: Compose started again running, strake new running$`),
