@@ -195,9 +195,9 @@ func pattern(p tree.Path) string {
 	return string(p)
 }
 
-// judge returns warnings for what is ignored, and one error that lists what is refused, each with its reason. What is in
-// services that are not enabled does not matter, nor a secret that nobody uses.
-func judge(p *types.Project, all []finding) ([]string, error) {
+// judge returns warnings for what is ignored, and one error that lists what is refused, each with its reason; lenient makes
+// warnings of those too. What is in services that are not enabled does not matter, nor a secret that nobody uses.
+func judge(p *types.Project, all []finding, lenient bool) ([]string, error) {
 	var (
 		warnings []string
 		refused  []error
@@ -210,9 +210,12 @@ func judge(p *types.Project, all []finding) ([]string, error) {
 		if f.value != "" {
 			says += ": " + f.value
 		}
-		if f.what.Support == Ignored {
+		switch {
+		case f.what.Support == Ignored:
 			warnings = append(warnings, fmt.Sprintf("%s is ignored: %s", says, f.what.Note))
-		} else {
+		case lenient:
+			warnings = append(warnings, fmt.Sprintf("%s is not supported: %s", says, f.what.Note))
+		default:
 			refused = append(refused, fmt.Errorf("%s is not supported: %s", says, f.what.Note))
 		}
 	}

@@ -65,7 +65,7 @@ func ReadBuild(p *Project, service string) (BuildSource, error) {
 	if !filepath.IsAbs(src.File) {
 		src.File = filepath.Join(src.Context, src.File)
 	}
-	text, err := os.ReadFile(src.File)
+	text, err := readRegular(src.File)
 	if err != nil {
 		return BuildSource{}, dockerfileError(service, src.File, err)
 	}
@@ -141,6 +141,14 @@ func checkContext(p *Project, service, dir string) error {
 		return &HintedError{Err: fmt.Errorf("build context of service %s: there is no folder %s", service, dir), Next: next}
 	}
 	return fmt.Errorf("build context of service %s: %w", service, err)
+}
+
+// readRegular is os.ReadFile for files that end: a pipe or a device may not.
+func readRegular(file string) ([]byte, error) {
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: file, Err: errors.New("it is no regular file")}
+	}
+	return os.ReadFile(file)
 }
 
 // dockerfileError says what is wrong with a Dockerfile that cannot be read.

@@ -256,6 +256,7 @@ func TestInputs_SaysWhatIsMissing(t *testing.T) {
 		{"context", func(s *site) { s.build().Context = s.path("ap") }, "build context of service web: there is no folder DIR/ap", "correct build.context of service web; did you mean DIR/app?"},
 		{"context is a file", func(s *site) { s.build().Context = s.path("notes.md") }, "build context of service web: DIR/notes.md is not a folder", "give build.context the folder, and the file's name in build.dockerfile"},
 		{"Dockerfile", func(s *site) { s.write("Dockerfile.dev", ""); s.build().Dockerfile = "Dockerfile.prod" }, "dockerfile of service web: there is no file DIR/Dockerfile.prod", "correct build.dockerfile of service web; did you mean DIR/Dockerfile"},
+		{"Dockerfile that never ends", func(s *site) { s.build().Dockerfile = "/dev/zero" }, "dockerfile of service web: read /dev/zero: it is no regular file", "make /dev/zero a file that you can read"},
 		{"additional context", func(s *site) { s.build().AdditionalContexts = types.Mapping{"x": s.path("zzzzzzzz")} }, "build context of service web: there is no folder DIR/zzzzzzzz", "correct build.context of service web"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

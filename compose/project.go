@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
@@ -24,7 +25,8 @@ type Project struct {
 	Warnings []string
 
 	whole    *types.Project // with the networks, volumes, … that no enabled service uses; nil: Project is whole
-	findings []finding      // what the files say and strake does not do
+	lenient  bool
+	findings []finding // what the files say and strake does not do
 	sources  *sources
 }
 
@@ -45,6 +47,8 @@ type LoadOptions struct {
 	Offline bool
 	// CacheDir holds a note of which files were checked already, so that they are not checked again; "" keeps none.
 	CacheDir string
+	// AllowUnsupported takes what strake does not do for a warning: for what only looks at a stack, stops or removes it.
+	AllowUnsupported bool
 	// NoInterpolate leaves ${…} as written, for `config --no-interpolate`: only AsWritten takes it, as a value that is
 	// not filled in may not fit the model.
 	NoInterpolate bool
@@ -57,22 +61,44 @@ type LoadOptions struct {
 // no file, no such include or env file, a wrong key (with file and line), a name that nothing is called by, a variable
 // that must be set, an attribute that strake does not support.
 //
+// It returns when ctx ends, and after a minute, also where a file is a pipe that nobody writes to or goes in circles; what reads
+// such a file then goes on in the background.
+//
 // What env_file holds is in Environment, and EnvFiles of the services is empty; ~ is the home of the process's user.
 func Load(ctx context.Context, o LoadOptions) (*Project, error) {
 	if o.NoInterpolate {
 		return nil, errors.New("a project with variables that are not filled in is no project yet: use AsWritten")
 	}
-	var (
-		p   *Project
-		err error
-	)
-	said := recordLog(func() { p, err = load(ctx, o) })
-	if err != nil {
-		return nil, err
+	type result struct {
+		p    *Project
+		said []string
+		err  error
 	}
-	p.Warnings = slices.Concat(said, p.Warnings)
-	return p, nil
+	loaded := make(chan result, 1)
+	go func() {
+		var r result
+		r.said = recordLog(func() { r.p, r.err = load(ctx, o) })
+		loaded <- r
+	}()
+	limit := time.NewTimer(loadLimit)
+	defer limit.Stop()
+	select {
+	case r := <-loaded:
+		if r.err != nil {
+			return nil, r.err
+		}
+		r.p.Warnings = slices.Concat(r.said, r.p.Warnings)
+		return r.p, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-limit.C:
+		return nil, &HintedError{Err: fmt.Errorf("the files of the project were not read to their end in %s", loadLimit),
+			Next: "look for an env_file that is a pipe nobody writes to, or an included file with an anchor that is merged into itself"}
+	}
 }
+
+// loadLimit is far more than any project needs.
+const loadLimit = time.Minute
 
 // load is Load but for what compose-go logs.
 func load(ctx context.Context, o LoadOptions) (*Project, error) {
@@ -116,7 +142,7 @@ func (in *input) project(ctx context.Context, checked bool) (*Project, error) {
 	}
 	inner.ComposeFiles = in.files()
 	label(inner, in.envFiles)
-	p := &Project{Project: inner, EnvFiles: in.envFiles, Warnings: slices.Concat(in.found, src.unread()), whole: inner, findings: findings, sources: src}
+	p := &Project{Project: inner, EnvFiles: in.envFiles, Warnings: slices.Concat(in.found, src.unread()), whole: inner, lenient: in.o.AllowUnsupported, findings: findings, sources: src}
 	if p.Settings, err = src.settings(inner); err != nil {
 		return nil, err
 	}
@@ -142,7 +168,7 @@ func label(p *types.Project, envFiles []string) {
 func (p *Project) narrowed(inner *types.Project, findings []finding) (*Project, error) {
 	other := *p
 	other.Project = inner.WithoutUnresolvedOptionalDependencies().WithoutUnnecessaryResources()
-	warnings, err := judge(other.Project, findings)
+	warnings, err := judge(other.Project, findings, p.lenient)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,12 @@ func isTrue(v string) bool {
 
 // load reads the project as the flags, the environment and the files say.
 func load(ctx context.Context, s Streams, o projectOptions) (*compose.Project, error) {
-	p, err := compose.Load(ctx, o.loadOptions(s))
+	return loadWith(ctx, s, o, o.loadOptions(s))
+}
+
+// loadWith is load with options of the caller's.
+func loadWith(ctx context.Context, s Streams, o projectOptions, with compose.LoadOptions) (*compose.Project, error) {
+	p, err := compose.Load(ctx, with)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,12 @@ import (
 func beginStack(ctx context.Context, s Streams, o projectOptions) (p *compose.Project, name string, e *engine.Engine, err error) {
 	var loadErr, openErr error
 	var both errgroup.Group
-	both.Go(func() error { p, loadErr = load(ctx, s, o); return nil })
+	both.Go(func() error {
+		with := o.loadOptions(s)
+		with.AllowUnsupported = true // what runs is looked at, or ended, whatever the file asks for by now
+		p, loadErr = loadWith(ctx, s, o, with)
+		return nil
+	})
 	both.Go(func() error { e, openErr = open(ctx, s, o); return nil })
 	_ = both.Wait() // the functions put their errors aside
 	if loadErr != nil {
