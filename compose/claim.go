@@ -85,12 +85,11 @@ func takeClaim(ctx context.Context, h Host, project string, o ConvergeOptions) (
 }
 
 // clearDead removes the claim that a killed run left, when nothing else is to be done.
-func clearDead(ctx context.Context, h Host, c Container, o ConvergeOptions) error {
-	var owner Owner
-	if o.Alive == nil || json.Unmarshal([]byte(c.Labels[LabelOwner]), &owner) != nil || owner.Command == "" || o.Alive(owner) {
+func clearDead(ctx context.Context, h Host, held *HeldError, o ConvergeOptions) error {
+	if o.Alive == nil || held.Owner.Command == "" || o.Alive(held.Owner) {
 		return nil
 	}
-	if err := h.Do(ctx, Step{Op: DropClaim, Name: c.Name, Target: c.ID}, nil); err != nil {
+	if err := h.Do(ctx, Step{Op: DropClaim, Name: ClaimName(held.Project), Target: held.ID}, nil); err != nil {
 		return fmt.Errorf("clear the claim of a dead process: %w", err)
 	}
 	return nil

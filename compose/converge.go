@@ -2,6 +2,7 @@ package compose
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,20 +28,15 @@ type ConvergeOptions struct {
 // again goes on from there; the claim is given back in any case.
 func Converge(ctx context.Context, h Host, s Scope, plan func(State) (Plan, error), o ConvergeOptions) (State, Plan, error) {
 	o.Run.Project = s.Project
-	begin := s
-	begin.Containers = append(slices.Clone(s.Containers), ClaimName(s.Project))
-	state, p, err := look(ctx, h, begin, plan)
+	state, p, held, err := Look(ctx, h, s, plan)
 	if err != nil {
 		return state, p, err
 	}
-	isClaim := func(c Container) bool { return c.Name == ClaimName(s.Project) }
-	claim := slices.IndexFunc(state.Containers, isClaim)
-	if !p.Changes() && claim >= 0 {
-		if err := clearDead(ctx, h, state.Containers[claim], o); err != nil {
+	if !p.Changes() && held != nil {
+		if err := clearDead(ctx, h, held, o); err != nil {
 			return state, p, err
 		}
 	}
-	state.Containers = slices.DeleteFunc(state.Containers, isClaim)
 	if !p.Changes() {
 		return finish(ctx, h, s, state, p, o)
 	}
@@ -52,6 +48,25 @@ func Converge(ctx context.Context, h Host, s Scope, plan func(State) (Plan, erro
 		state, p, err = finish(ctx, heldHost{h, ClaimName(s.Project), id}, s, state, p, o)
 	}
 	return state, p, errors.Join(err, dropClaim(ctx, h, s.Project, id))
+}
+
+// Look observes the scope and has plan made of it, and changes nothing. held is the claim of who changes the project
+// meanwhile or died in doing so, nil if there is none.
+func Look(ctx context.Context, h Host, s Scope, plan func(State) (Plan, error)) (_ State, _ Plan, held *HeldError, _ error) {
+	claim := ClaimName(s.Project)
+	s.Containers = append(slices.Clone(s.Containers), claim)
+	state, p, err := look(ctx, h, s, func(state State) (Plan, error) {
+		if i := slices.IndexFunc(state.Containers, func(c Container) bool { return c.Name == claim }); i >= 0 {
+			c := state.Containers[i]
+			held = &HeldError{Project: s.Project, ID: c.ID}
+			if json.Unmarshal([]byte(c.Labels[LabelOwner]), &held.Owner) != nil {
+				held.Owner = Owner{}
+			}
+		}
+		return plan(state)
+	})
+	state.Containers = slices.DeleteFunc(state.Containers, func(c Container) bool { return c.Name == claim })
+	return state, p, held, err
 }
 
 // look observes and plans.

@@ -231,8 +231,15 @@ func (p *planner) checkScale(names []string) error {
 			errs = append(errs, unknownService(p.want, name, ""))
 		}
 	}
+	called := map[string]string{}
 	for _, name := range names {
 		s := p.want.Services[name]
+		if other := called[s.ContainerName]; other != "" {
+			errs = append(errs, &HintedError{Err: fmt.Errorf("services %s and %s cannot both have a container called %s", other, name, s.ContainerName),
+				Next: "give one of them another container_name, or none"})
+		} else if s.ContainerName != "" && p.scale(s) > 0 {
+			called[s.ContainerName] = name
+		}
 		if p.scale(s) > maxScale {
 			errs = append(errs, &HintedError{Err: fmt.Errorf("service %s: %d containers are more than the %d that one service may have", name, p.scale(s), maxScale),
 				Next: "correct scale, deploy.replicas or --scale"})

@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -22,11 +21,7 @@ func main() {
 
 // run is the program; its result is the exit code.
 func run() int {
-	streams, err := cli.SystemStreams()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "strake:", err)
-		return 1
-	}
+	streams := cli.SystemStreams()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it

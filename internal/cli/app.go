@@ -120,10 +120,7 @@ func streamsOf(c *cli.Context) Streams {
 }
 
 // SystemStreams are those of the process.
-func SystemStreams() (Streams, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return Streams{}, fmt.Errorf("find the working folder: %w", err)
-	}
-	return Streams{In: io.Reader(os.Stdin), Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, Now: now}, nil
+func SystemStreams() Streams {
+	dir, _ := os.Getwd() // where the folder is gone, commands that read a project say so
+	return Streams{In: io.Reader(os.Stdin), Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, Now: now}
 }

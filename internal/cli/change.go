@@ -66,12 +66,10 @@ func (c change) do(ctx context.Context) (outcome, error) {
 func (c change) look(ctx context.Context) (outcome, error) {
 	show := newProgress(c.streams, c.quiet, c.reading)
 	defer show.close()
-	state, err := c.engine.Observe(ctx, c.scope)
-	if err != nil {
-		return outcome{}, err
+	state, plan, held, err := compose.Look(ctx, c.engine, c.scope, c.plan)
+	if held != nil && (held.Owner.Command == "" || isAlive(held.Owner)) {
+		show.warn("this will be out of date soon: " + held.Error())
 	}
-	state.Project = c.scope.Project
-	plan, err := c.plan(state)
 	return outcome{state: state, plan: plan, show: show, elapsed: c.streams.Now().Sub(show.began)}, err
 }
 

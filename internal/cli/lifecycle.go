@@ -27,6 +27,9 @@ type lifecycleOptions struct {
 const lifecycleExits = "0 done, 1 failed, 2 wrong usage, 3 something did not get ready in time, 4 held by another (with --no-wait),\n" +
 	"10 there is something to do (--dry-run), 130 interrupted"
 
+const stopExits = "0 done, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 10 there is something to do (--dry-run),\n" +
+	"130 interrupted"
+
 func newStart() *cli.Command {
 	return &cli.Command{
 		Name: "start", Usage: "Start containers that exist and stand still, in the order of their dependencies.",
@@ -52,7 +55,7 @@ func newStart() *cli.Command {
 func newStop() *cli.Command {
 	return &cli.Command{
 		Name: "stop", Usage: "Stop containers and keep them.",
-		ArgsUsage: "[service ...]", UsageText: "strake stop\nstrake stop -t 1 worker", Description: lifecycleExits,
+		ArgsUsage: "[service ...]", UsageText: "strake stop\nstrake stop -t 1 worker", Description: stopExits,
 		Flags: []cli.Flag{timeoutFlag(), dryRunFlag(), noWaitFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			o, err := lifecycleOptionsOf(c)
