@@ -26,8 +26,6 @@ func explained() []explanation {
 			"down removes every network of the project, also one that no service in the file uses any more; Compose leaves it"},
 		{regexp.MustCompile(`^container st-\w+-(one|two)-1: NetworkSettings\.Networks\.st-\w+_b\.(Aliases|DNSNames)`),
 			"after a network was made anew Compose connects its containers without their aliases, so that the services are not found by name; strake gives them back"},
-		{regexp.MustCompile(`^change-volumes, @ down -v: volume st-\w+_data: Compose kept, strake nothing$`),
-			"down -v removes every volume of the project, also one that no service in the file uses any more; Compose leaves it"},
 		{regexp.MustCompile(`^profiles, @ down: (container st-\w+-(debug|tool)-1: Compose kept running|network st-\w+_default: Compose kept), strake nothing$`),
 			"down removes what profiles brought, on or not; Compose leaves it, and so the network, until it is told the profile"},
 		{regexp.MustCompile(`^namespaces, @ up -d --force-recreate owner: container st-\w+-(guest|reader)-1: Compose (kept running|kept exited), strake new running$`),
