@@ -47,7 +47,7 @@ func (e *HeldError) Hint() string {
 const claimPoll = 200 * time.Millisecond
 
 // takeClaim makes the claim container of the project and returns its id. A holder that is known to be dead is cleared
-// away by id, so that of several who see it dead at once each clears only that one.
+// away.
 func takeClaim(ctx context.Context, h Host, project string, o ConvergeOptions) (string, error) {
 	owner, err := json.Marshal(o.Owner)
 	if err != nil {
@@ -64,9 +64,9 @@ func takeClaim(ctx context.Context, h Host, project string, o ConvergeOptions) (
 			return id, nil
 		case !errors.As(err, &held):
 			return "", fmt.Errorf("claim project %s: %w", project, err)
-		case o.Alive != nil && held.Owner.Command != "" && !o.Alive(held.Owner):
-			if err := h.Do(ctx, Step{Op: DropClaim, Name: step.Name, Target: held.ID}, nil); err != nil {
-				return "", fmt.Errorf("clear the claim of a dead process: %w", err)
+		case o.isDead(held):
+			if err := dropDead(ctx, h, held); err != nil {
+				return "", err
 			}
 			continue
 		case o.NoWait:
@@ -84,11 +84,13 @@ func takeClaim(ctx context.Context, h Host, project string, o ConvergeOptions) (
 	}
 }
 
-// clearDead removes the claim that a killed run left, when nothing else is to be done.
-func clearDead(ctx context.Context, h Host, held *HeldError, o ConvergeOptions) error {
-	if o.Alive == nil || held.Owner.Command == "" || o.Alive(held.Owner) {
-		return nil
-	}
+// isDead is whether the holder of a claim is known to be dead.
+func (o ConvergeOptions) isDead(held *HeldError) bool {
+	return o.Alive != nil && held.Owner.Command != "" && !o.Alive(held.Owner)
+}
+
+// dropDead removes the claim that a killed run left; by id, so that of several who see it dead at once each removes only that one.
+func dropDead(ctx context.Context, h Host, held *HeldError) error {
 	if err := h.Do(ctx, Step{Op: DropClaim, Name: ClaimName(held.Project), Target: held.ID}, nil); err != nil {
 		return fmt.Errorf("clear the claim of a dead process: %w", err)
 	}

@@ -32,12 +32,13 @@ func Converge(ctx context.Context, h Host, s Scope, plan func(State) (Plan, erro
 	if err != nil {
 		return state, p, err
 	}
-	if !p.Changes() && held != nil {
-		if err := clearDead(ctx, h, held, o); err != nil {
+	if !p.Changes() && held != nil && o.isDead(held) {
+		if err := dropDead(ctx, h, held); err != nil {
 			return state, p, err
 		}
+		held = nil
 	}
-	if !p.Changes() {
+	if !p.Changes() && held == nil { // where somebody is changing the project, what is wanted may not be there for long
 		return finish(ctx, h, s, state, p, o)
 	}
 	id, err := takeClaim(ctx, h, s.Project, o)
@@ -89,7 +90,7 @@ func finish(ctx context.Context, h Host, s Scope, state State, p Plan, o Converg
 		return state, p, nil
 	}
 	if err := Run(ctx, h, p, o.Run); err != nil {
-		return lookAfter(ctx, h, s, state), p, err
+		return lookAfter(ctx, h, s, state, err), p, err
 	}
 	if !p.Changes() && !p.waits() {
 		return state, p, nil
@@ -120,15 +121,30 @@ func stillThere(p Plan, before, after State) error {
 	return errors.Join(errs...)
 }
 
-// lookAfter is the state after a run that failed, also when ctx has ended; the one before it where the host does not say.
-func lookAfter(ctx context.Context, h Host, s Scope, before State) State {
+// lookAfter is the state after a run that failed, also when ctx has ended; the one before it where the host does not say. An
+// engine tells of an exit before its list of containers does: then it is looked at again.
+func lookAfter(ctx context.Context, h Host, s Scope, before State, failed error) State {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	after, err := h.Observe(ctx, s)
-	if err != nil {
-		return before // the run's own error is what is told
+	after := before
+	for range 5 {
+		now, err := h.Observe(ctx, s)
+		if err != nil {
+			return after // the run's own error is what is told
+		}
+		after = now
+		after.Project = s.Project
+		var unready *NotReadyError
+		stale := errors.As(failed, &unready) && unready.exited && slices.ContainsFunc(after.Containers, func(c Container) bool { return c.Name == unready.Container && c.Status == Running })
+		if !stale {
+			break
+		}
+		select {
+		case <-time.After(probeMin):
+		case <-ctx.Done():
+			return after
+		}
 	}
-	after.Project = s.Project
 	return after
 }
 

@@ -48,11 +48,7 @@ func (p *planner) service(name string) error {
 func (p *planner) sharers() ([]string, error) {
 	var names []string
 	shares := func(name string) bool {
-		s := p.want.Services[name]
-		return !p.isSelected[name] && len(p.containers[name]) > 0 && slices.ContainsFunc([]string{s.NetworkMode, s.Ipc, s.Pid}, func(mode string) bool {
-			owner, ok := strings.CutPrefix(mode, types.ServicePrefix)
-			return ok && p.replaced[owner] > 0
-		})
+		return !p.isSelected[name] && len(p.containers[name]) > 0 && slices.ContainsFunc(namespaceOwners(p.want.Services[name]), func(owner string) bool { return p.replaced[owner] > 0 })
 	}
 	all := p.want.ServiceNames()
 	slices.Sort(all)
@@ -262,14 +258,20 @@ func (p *planner) spec(s Service, number int, hash string) (*ContainerSpec, []in
 		Labels: containerLabels(s, number, false, hash, p.o.Version), AutoPorts: p.want.Settings.Ports == PortsAuto}, after
 }
 
-// namespaceServices are the services whose containers must exist before a container of s can be created.
-func namespaceServices(s Service) []string {
+// namespaceOwners are the services whose namespaces a service's containers live in.
+func namespaceOwners(s Service) []string {
 	var names []string
 	for _, mode := range []string{s.NetworkMode, s.Ipc, s.Pid} {
 		if other, ok := strings.CutPrefix(mode, types.ServicePrefix); ok {
 			names = append(names, other)
 		}
 	}
+	return names
+}
+
+// namespaceServices are the services whose containers must exist before a container of s can be created.
+func namespaceServices(s Service) []string {
+	names := namespaceOwners(s)
 	for _, from := range append(slices.Clone(s.VolumesFrom), s.Links...) {
 		if name, _, _ := strings.Cut(from, ":"); name != "container" {
 			names = append(names, name)
@@ -302,7 +304,7 @@ func (p *planner) keep(s Service, c Container) {
 	case c.Status == Paused:
 		n := p.add(Step{Op: UnpauseContainer, Name: c.Name, Why: "it is paused", Service: s.Name, Target: c.ID}, after...)
 		p.live[s.Name] = append(p.live[s.Name], live{name: c.Name, start: n, was: c})
-	case c.Status == Running || c.Status == Restarting || p.isDone(s, c):
+	case c.Status == Running || c.Status == Restarting || p.want.isDone(c):
 		p.live[s.Name] = append(p.live[s.Name], live{name: c.Name, was: c})
 	default:
 		p.start(s, c, startWhy(c), after...)
@@ -310,8 +312,8 @@ func (p *planner) keep(s Service, c Container) {
 }
 
 // isDone is whether the container is a one-shot's that completed and is not to be run again (x-strake.once).
-func (p *planner) isDone(s Service, c Container) bool {
-	return p.want.Settings.Services[s.Name].Once && c.Status == Exited && c.ExitCode == 0
+func (p *Project) isDone(c Container) bool {
+	return p.Settings.Services[c.Service()].Once && c.Status == Exited && c.ExitCode == 0
 }
 
 // startWhy says why a container that is there is started.
@@ -355,7 +357,7 @@ func (p *planner) recreate(s Service, j judged, hash string) {
 	renamed := p.add(rename, removed)
 	p.replaced[s.Name] = created
 	now := Container{Name: name, Status: c.Status}
-	if j.ifChanged == 0 || p.detached[c.ID] > 0 || c.Status != Running && !p.isDone(s, c) {
+	if j.ifChanged == 0 || p.detached[c.ID] > 0 || c.Status != Running && !p.want.isDone(c) {
 		p.start(s, now, "it is new", renamed)
 		return
 	}

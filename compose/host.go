@@ -54,7 +54,7 @@ type Event struct {
 	Text string
 	// Current and Total are bytes, where the work can be measured; Total 0 is unknown.
 	Current, Total int64
-	// Unchanged, on the last event of a BuildImage or PullImage, says that the image is the one it was.
+	// Unchanged, on the last event of a BuildImage or PullImage and on its StepDone, says that the image is the one it was.
 	Unchanged bool
 	Err       error // of StepFailed
 	At        time.Time

@@ -20,14 +20,14 @@ func Stop(want *Project, have State, services []string, grace *time.Duration) (P
 }
 
 // Start is the plan that starts what exists of the services (nil: all) and stands still, in the order of the
-// dependencies, each after what it depends on is ready. want may be nil: then nothing is known of healthchecks.
+// dependencies, each after what it depends on is ready; a one-shot that completed stays as it is where x-strake.once says so. want may be nil: then nothing is known of healthchecks.
 func Start(want *Project, have State, services []string) (Plan, error) {
 	t := newTeardown(want, have)
 	if err := t.check(services); err != nil {
 		return nil, err
 	}
 	t.eachInOrder(services, func(c Container, after []int) int {
-		if c.Status == Running || c.Status == Paused || c.Status == Restarting {
+		if c.Status == Running || c.Status == Paused || c.Status == Restarting || want != nil && want.isDone(c) {
 			return 0
 		}
 		return t.add(Step{Op: StartContainer, Name: c.Name, Why: "asked for", Service: c.Service(), Target: c.ID}, after...)

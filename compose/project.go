@@ -218,6 +218,22 @@ func (p *Project) Select(names []string, noDeps bool) (*Project, error) {
 	return p.narrowed(enabled, p.findings)
 }
 
+// Sharers are the enabled services that live in a namespace of one of the named services, or of one that does: a new container
+// of that one ends theirs. Sorted.
+func (p *Project) Sharers(names []string) []string {
+	var all []string
+	known := slices.Clone(names)
+	for i := 0; i < len(known); i++ {
+		for name, s := range p.Services {
+			if slices.Contains(namespaceOwners(s), known[i]) && !slices.Contains(known, name) {
+				known, all = append(known, name), append(all, name)
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // allVolumes are the file's volumes, those that no enabled service uses too.
 func (p *Project) allVolumes() types.Volumes {
 	if p.whole != nil {

@@ -28,6 +28,8 @@ type NotReadyError struct {
 	Until              Until
 	State              string      // what was seen last: "unhealthy", "exited with code 1", "starting after 5m0s"
 	Probe              *ProbeError // the last answer of its healthcheck, if one was asked
+
+	exited bool // it was seen to exit, and is not started again
 }
 
 // Error says what was seen last, and what the healthcheck answered.
@@ -113,7 +115,9 @@ func (w *waiter) verdict(seen tracked) (done bool, err error) {
 	case seen.phase == phaseExited && seen.code == 0 && w.s.Until != UntilHealthy:
 		return true, nil
 	case seen.phase == phaseExited && !w.s.Restarts:
-		return false, w.notReady(fmt.Sprintf("exited with code %d", seen.code))
+		err := w.notReady(fmt.Sprintf("exited with code %d", seen.code))
+		err.exited = true
+		return false, err
 	case healthy && seen.phase != phaseExited && seen.health == Healthy:
 		return true, nil
 	case healthy && seen.phase != phaseExited && seen.health == Unhealthy && (!seen.old || w.probes > 0 || w.o.EngineHealth):
@@ -247,7 +251,7 @@ func (w *waiter) noHealthcheck() (done bool, err error) {
 		Next: "give service " + w.s.Service + " a healthcheck, or depend on it with condition: service_started"}
 }
 
-func (w *waiter) notReady(state string) error {
+func (w *waiter) notReady(state string) *NotReadyError {
 	return &NotReadyError{Service: w.s.Service, Container: w.s.Name, Until: w.s.Until, State: state, Probe: w.last}
 }
 

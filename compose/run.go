@@ -119,7 +119,7 @@ func (r *runner) run(ctx context.Context, i int, cancel context.CancelCauseFunc)
 	switch {
 	case err == nil:
 		r.ok[i] = true
-		r.event(i, Event{Kind: StepDone})
+		r.event(i, Event{Kind: StepDone, Unchanged: r.same[i]})
 	case s.Optional && ctx.Err() == nil && (s.Op == Wait || errors.Is(err, ErrInUse)):
 		r.ok[i] = true
 		r.event(i, Event{Kind: StepWarning, Text: err.Error(), Err: err})

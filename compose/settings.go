@@ -23,7 +23,7 @@ type Settings struct {
 // ServiceSettings is a service's x-strake.
 type ServiceSettings struct {
 	// Once leaves a one-shot alone that completed and did not change, instead of running it at every up.
-	Once bool `strake:"once" doc:"A one-shot that completed and did not change is not run again by up."`
+	Once bool `strake:"once" doc:"A one-shot that completed and did not change is not run again by up and start."`
 }
 
 // PortMode is the value of x-strake.ports.

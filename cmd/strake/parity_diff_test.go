@@ -28,8 +28,6 @@ func explained() []explanation {
 			"after a network was made anew Compose connects its containers without their aliases, so that the services are not found by name; strake gives them back"},
 		{regexp.MustCompile(`^profiles, @ down: (container st-\w+-(debug|tool)-1: Compose kept running|network st-\w+_default: Compose kept), strake nothing$`),
 			"down removes what profiles brought, on or not; Compose leaves it, and so the network, until it is told the profile"},
-		{regexp.MustCompile(`^namespaces, @ up -d --force-recreate owner: container st-\w+-(guest|reader)-1: Compose (kept running|kept exited), strake new running$`),
-			"who shares a namespace goes with its owner also when only the owner is named; Compose leaves it behind, dead or cut off"},
 		{regexp.MustCompile(`^recreate-options, .*, no longer used: Compose there, strake nothing$`),
 			"up -V removes the anonymous volumes that it replaces; Compose leaves them for good"},
 		{regexp.MustCompile(`^no-start, @ up -d: container st-\w+-web-1: Compose started again running, strake new running$`),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -66,8 +67,19 @@ func runLine(ctx context.Context, s Streams, args []string) int {
 	if code == exitInterrupted && errors.Is(err, errInterrupted) {
 		err = errInterrupted // which steps it hit does not matter: the person knows
 	}
+	if wantsJSON(rest) {
+		printErrorDocument(s.Out, err)
+	}
 	printError(s.Err, err)
 	return code
+}
+
+// wantsJSON is whether a command line, its flags first, has --json.
+func wantsJSON(args []string) bool {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	return slices.ContainsFunc(args, func(a string) bool { return a == "--json" || a == "--json=true" })
 }
 
 // newApp is the whole command line. Errors come back from Run: nothing in it prints one or ends the process.

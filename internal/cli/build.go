@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,7 +80,7 @@ func build(ctx context.Context, s Streams, o buildOptions) error {
 	}
 	out, err := ch.do(ctx)
 	if o.JSON {
-		return errors.Join(err, printJSON(s.Out, documentOf(p.Name, p, out, err)))
+		return printDocument(s, documentOf(p.Name, p, out, err), err)
 	}
 	if err != nil {
 		return err

@@ -42,6 +42,7 @@ func (c change) do(ctx context.Context) (outcome, error) {
 	if show == nil {
 		show = newProgress(c.streams, c.quiet, c.reading)
 	}
+	show.build = c.build && !c.quiet
 	stop := context.AfterFunc(ctx, show.interrupted)
 	c.run.Note = show.note
 	state, plan, err := compose.Converge(ctx, c.engine, c.scope, c.plan, compose.ConvergeOptions{
@@ -56,10 +57,24 @@ func (c change) do(ctx context.Context) (outcome, error) {
 	}
 	show.close()
 	out := outcome{state: state, plan: plan, show: show, elapsed: c.streams.Now().Sub(show.began)}
+	out.believeProbes()
 	if err != nil && !errors.Is(context.Cause(ctx), errInterrupted) {
 		err = c.explain(ctx, show, err)
 	}
 	return out, err
+}
+
+// believeProbes takes what was waited for and passed its healthcheck for healthy: the engine asks it later.
+func (o *outcome) believeProbes() {
+	for i, step := range o.plan {
+		passed := step.Op == compose.Wait && (step.Until == compose.UntilHealthy || step.Until == compose.UntilReady) &&
+			i < len(o.show.steps) && o.show.steps[i].kind == compose.StepDone
+		for j := range o.state.Containers {
+			if c := &o.state.Containers[j]; passed && c.Name == step.Name && c.Health == compose.Starting {
+				c.Health = compose.Healthy
+			}
+		}
+	}
 }
 
 // look observes and plans, and changes nothing.

@@ -66,7 +66,7 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 	}
 	out, err := ch.do(ctx)
 	if o.JSON {
-		return errors.Join(err, printJSON(s.Out, documentOf(name, p, out, err)))
+		return printDocument(s, documentOf(name, p, out, err), err)
 	}
 	if err != nil {
 		return err

@@ -75,6 +75,19 @@ func exitCode(ctx context.Context, err error) int {
 	return exitFailed
 }
 
+// printErrorDocument prints an error as --json wants it, unless the command's document has it.
+func printErrorDocument(w io.Writer, err error) {
+	var exit *exitError
+	var documented documentedError
+	if errors.As(err, &exit) || errors.As(err, &documented) {
+		return
+	}
+	_ = printJSON(w, struct {
+		Error string `json:"error"`
+		Hint  string `json:"hint,omitempty"`
+	}{err.Error(), hintOf(err)}) // the exit code tells too
+}
+
 // printError writes what went wrong, why, what was seen and what to do next; the last comes last.
 func printError(w io.Writer, err error) {
 	var exit *exitError
@@ -112,8 +125,11 @@ func harmless(text string) string {
 
 // flatten takes joined errors apart. An error that wraps a join with words of its own stays whole.
 func flatten(err error) []error {
-	if r, ok := err.(*reportedError); ok {
-		return flatten(r.error)
+	switch e := err.(type) {
+	case *reportedError:
+		return flatten(e.error)
+	case documentedError:
+		return flatten(e.error)
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -192,6 +193,10 @@ func (l *parsedLine) unknownFlag(written string, own, global flagTable) error {
 	return usagef(hint, "unknown flag %s of strake %s", written, l.command.Name)
 }
 
+// composeOnly are the commands of Docker Compose that strake has not.
+var composeOnly = []string{"attach", "commit", "cp", "create", "events", "export", "images", "kill", "ls", "pause", "push", "rm", "scale", "stats", "top",
+	"unpause", "volumes", "wait"}
+
 func unknownCommand(app *cli.App, name string) error {
 	var known []string
 	for _, c := range app.Commands {
@@ -200,6 +205,9 @@ func unknownCommand(app *cli.App, name string) error {
 		}
 	}
 	hint := "`strake --help` lists all commands"
+	if slices.Contains(composeOnly, name) {
+		return usagef("docker compose "+name+" works on what strake made; "+hint, "strake has no command %s", name)
+	}
 	if n := compose.Nearest(name, known); n != "" {
 		hint = "did you mean strake " + n + "? " + hint
 	}

@@ -123,7 +123,7 @@ func lifecycle(ctx context.Context, s Streams, o lifecycleOptions) error {
 	}
 	out, err := ch.do(ctx)
 	if o.JSON {
-		return errors.Join(err, printJSON(s.Out, documentOf(name, p, out, err)))
+		return printDocument(s, documentOf(name, p, out, err), err)
 	}
 	if err != nil {
 		return err

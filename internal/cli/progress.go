@@ -25,6 +25,7 @@ type progress struct {
 	steps  []stepState
 	view   *liveView // nil where lines are plain
 	said   map[string]bool
+	warned []string
 	timer  *time.Timer
 }
 
@@ -41,6 +42,9 @@ type stepState struct {
 
 // firstWord is when something is said even if there is no plan yet.
 const firstWord = 80 * time.Millisecond
+
+// laterWord is how long something may take until it is named.
+const laterWord = time.Second
 
 func newProgress(s Streams, quiet bool, reading string) *progress {
 	p := &progress{s: s, quiet: quiet, began: s.Now(), said: map[string]bool{}}
@@ -76,20 +80,18 @@ func (p *progress) first(text string) {
 		p.timer.Reset(firstWord)
 		return
 	}
-	begun := false
+	again := firstWord
 	for i, st := range p.steps {
-		begun = begun || st.kind != ""
-		if op := p.plan[i].Op; st.kind == compose.StepStarted && (!p.plan.Changes() || op == compose.StopContainer) {
-			text = label(p.plan, i) + ": " + doing(p.plan[i])
-			if !p.said[text] {
-				p.line("%s", text)
-			}
-			return
+		if st.kind != "" {
+			again = max(again, laterWord)
+		}
+		op := p.plan[i].Op
+		slow := op == compose.StopContainer || op == compose.Wait || !p.plan.Changes()
+		if text := label(p.plan, i) + ": " + doing(p.plan[i]); st.kind == compose.StepStarted && slow && !p.said[text] && (op == compose.StopContainer || !p.plan.Changes() || p.s.Now().Sub(st.began) > laterWord) {
+			p.line("%s", text)
 		}
 	}
-	if !begun {
-		p.timer.Reset(firstWord)
-	}
+	p.timer.Reset(again)
 }
 
 // line prints a plain line, above what is drawn live.
@@ -109,9 +111,16 @@ func (p *progress) line(format string, args ...any) {
 func (p *progress) warn(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if text = "warning: " + text; !p.said[text] {
-		p.line("%s", text)
+	p.warning(text)
+}
+
+// warning prints a warning, each one once, and keeps it for the document of --json.
+func (p *progress) warning(text string) {
+	if p.said["warning: "+text] {
+		return
 	}
+	p.warned = append(p.warned, text)
+	p.line("warning: %s", text)
 }
 
 // planned is told of the plan before its first event.
@@ -120,8 +129,8 @@ func (p *progress) planned(plan compose.Plan, _ compose.State) {
 	defer p.mu.Unlock()
 	p.plan, p.steps = plan, make([]stepState, len(plan))
 	for _, step := range plan {
-		if text := "warning: " + warning(step); step.Op == compose.Warn && !p.said[text] {
-			p.line("%s", text)
+		if step.Op == compose.Warn {
+			p.warning(warning(step))
 		}
 	}
 	if p.view != nil {
@@ -142,8 +151,8 @@ func (p *progress) note(e compose.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e.Step < 0 || e.Step >= len(p.steps) {
-		if e.Kind == compose.StepWarning && e.Text != "" && !p.said["warning: "+e.Text] {
-			p.line("warning: %s", e.Text)
+		if e.Kind == compose.StepWarning && e.Text != "" {
+			p.warning(e.Text)
 		}
 		return
 	}
@@ -161,9 +170,7 @@ func (p *progress) note(e compose.Event) {
 		if p.plan[e.Step].Op == compose.Warn {
 			break // planned has said it
 		}
-		if text := fmt.Sprintf("warning: %s: %s", label(p.plan, e.Step), e.Text); !p.said[text] {
-			p.line("%s", text)
-		}
+		p.warning(label(p.plan, e.Step) + ": " + e.Text)
 	case compose.StepStarted:
 		st.kind, st.began = e.Kind, p.s.Now()
 	default:

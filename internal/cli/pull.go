@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -84,7 +83,7 @@ func pull(ctx context.Context, s Streams, o pullOptions) error {
 	}
 	out, err := ch.do(ctx)
 	if o.JSON {
-		return errors.Join(err, printJSON(s.Out, documentOf(p.Name, p, out, err)))
+		return printDocument(s, documentOf(p.Name, p, out, err), err)
 	}
 	if err != nil {
 		return err

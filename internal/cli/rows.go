@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -122,8 +123,35 @@ type document struct {
 	Hint     string    `json:"hint,omitempty"`
 }
 
+// documentedError is an error that is in the document of --json already.
+type documentedError struct{ error }
+
+func (e documentedError) Unwrap() error { return e.error }
+
+// printDocument prints what a change came to, as --json wants it, and returns err.
+func printDocument(s Streams, d document, err error) error {
+	if e := printJSON(s.Out, d); e != nil {
+		return errors.Join(err, e)
+	}
+	if err == nil {
+		return nil
+	}
+	return documentedError{err}
+}
+
+// changed is whether the plan changed something, or would: an image that was built or pulled again may be the one it was.
+func (o outcome) changed() bool {
+	for i, s := range o.plan {
+		ran := o.show != nil && i < len(o.show.steps)
+		if s.Op.Changes() && !(ran && (o.show.steps[i].unchanged || o.show.steps[i].kind == compose.StepSkipped)) {
+			return true
+		}
+	}
+	return false
+}
+
 func documentOf(name string, p *compose.Project, o outcome, err error) document {
-	d := document{Project: name, Changed: o.plan.Changes(), Seconds: o.elapsed.Seconds(), Steps: stepRows(o),
+	d := document{Project: name, Changed: o.changed(), Seconds: o.elapsed.Seconds(), Steps: stepRows(o),
 		Services: rowsOf(name, p, o.state.Containers), Warnings: []string{}}
 	if p != nil {
 		d.Warnings = append(d.Warnings, p.Warnings...)
@@ -131,6 +159,13 @@ func documentOf(name string, p *compose.Project, o outcome, err error) document 
 	for _, s := range o.plan {
 		if s.Op == compose.Warn {
 			d.Warnings = append(d.Warnings, warning(s))
+		}
+	}
+	if o.show != nil {
+		for _, w := range o.show.warned {
+			if !slices.Contains(d.Warnings, w) {
+				d.Warnings = append(d.Warnings, w)
+			}
 		}
 	}
 	if err != nil {

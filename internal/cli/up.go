@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -127,7 +128,7 @@ func up(ctx context.Context, s Streams, o upOptions) error {
 	}
 	out, err := ch.do(ctx)
 	if o.JSON {
-		return errors.Join(err, printJSON(s.Out, documentOf(p.Name, p, out, err)))
+		return printDocument(s, documentOf(p.Name, p, out, err), err)
 	}
 	if err != nil {
 		return err
@@ -154,7 +155,8 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		run: compose.RunOptions{EngineHealth: o.EngineHealth, WaitTimeout: o.WaitTimeout}}
 	d := o.Diff
 	err = func() (err error) {
-		if p, err = p.Select(d.Services, d.NoDeps); err != nil {
+		selected := slices.Concat(d.Services, p.Sharers(d.Services))
+		if p, err = p.Select(selected, d.NoDeps); err != nil {
 			return err
 		}
 		for _, w := range p.Warnings {

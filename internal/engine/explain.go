@@ -28,7 +28,7 @@ var sayings = []saying{
 	{regexp.MustCompile(`no space left on device`),
 		"the engine's disk is full", "make room: `docker system df` shows what is used; `strake doctor` shows the disk"},
 	{regexp.MustCompile(`bind source path does not exist: (\S+)`),
-		"$1 is mounted by service $service and does not exist", "create it, correct the path, or set bind.create_host_path: true"},
+		"$1 is mounted by service $service and does not exist", "create it, or correct the path where the file names it; a folder that shall be made takes bind.create_host_path: true"},
 	{regexp.MustCompile(`error while creating mount source path '([^']+)'`),
 		"the engine cannot make the folder $1 that service $service mounts", "create it, or correct the path"},
 	{regexp.MustCompile(`mounting "([^"]+)" to rootfs at .*not a directory`),

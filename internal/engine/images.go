@@ -42,7 +42,15 @@ func (e *Engine) lookUpImage(ctx context.Context, ref compose.ImageRef) (imageFa
 	if wanted != nil && !platforms.Only(*wanted).Match(has) {
 		return imageFacts{}, nil
 	}
-	return factsOfImage(img, has), nil
+	facts := factsOfImage(img, has)
+	if len(opts) > 0 { // the id is that of the image, not of its part for one platform: the one that Docker Compose labels containers with
+		whole, err := e.api.ImageInspect(ctx, ref.Ref)
+		if err != nil {
+			return imageFacts{}, absentIsFine(err)
+		}
+		facts.ID = whole.ID
+	}
+	return facts, nil
 }
 
 func factsOfImage(img image.InspectResponse, p ocispec.Platform) imageFacts {
