@@ -15,6 +15,9 @@ const (
 	// eventPatience is how long the event of a start may be on its way before the engine is asked: a container that ran
 	// already when it was to be started has none.
 	eventPatience = time.Second
+	// oldLooks is how often the engine is asked again about a container that ran when the run began: its list lags behind its
+	// events, so that one which had just exited then may have been listed as running.
+	oldLooks = 2
 	// settle is how long something without a healthcheck must have run to count as running: most programs that cannot
 	// run at all have exited by then. settleAgain holds after it exited once, and crashLoop exits are enough to give up.
 	settle      = 250 * time.Millisecond
@@ -50,6 +53,7 @@ type waiter struct {
 	probes   int
 	pause    time.Duration
 	started  time.Time // when the container was first seen started, but without an event of it
+	looks    int       // how often the engine was asked about that
 	since    time.Time // when it was first seen running after so many deaths
 	deaths   int
 	exited   time.Time // since when it stands still, or when the engine was asked about that
@@ -146,11 +150,13 @@ func (w *waiter) settled(seen tracked) bool {
 
 // ask runs the healthcheck command once.
 func (w *waiter) ask(ctx context.Context, seen tracked) (done bool, err error) {
-	if seen.phase == phaseStarted && w.started.IsZero() {
+	unheard := seen.phase == phaseStarted || seen.isOldNews() && w.looks < oldLooks
+	if unheard && w.started.IsZero() {
 		w.started = time.Now()
 	}
-	if seen.phase == phaseStarted && time.Since(w.started) > eventPatience {
+	if unheard && time.Since(w.started) > eventPatience {
 		w.started = time.Now()
+		w.looks++
 		if _, err := w.refresh(ctx); err != nil {
 			return false, err
 		}
@@ -211,7 +217,7 @@ func (w *waiter) refresh(ctx context.Context) (ContainerStatus, error) {
 	for _, c := range state.Containers {
 		if c.Name == w.s.Name {
 			w.tracker.update(c.Name, func(was tracked) tracked {
-				if was.phase == phaseStarted {
+				if was.phase == phaseStarted || was.isOldNews() && c.Status != Running {
 					return trackedFrom(c)
 				}
 				return was

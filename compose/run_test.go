@@ -339,3 +339,44 @@ func TestConverge_SeesWhatWentAwayMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// lagging is a Host whose list still shows a container running for a while after it told of its exit, as engines do.
+type lagging struct {
+	*hosttest.Memory
+	until time.Time
+}
+
+// Observe lists what has exited as running until then.
+func (l lagging) Observe(ctx context.Context, s compose.Scope) (compose.State, error) {
+	state, err := l.Memory.Observe(ctx, s)
+	for i := range state.Containers {
+		if c := &state.Containers[i]; time.Now().Before(l.until) && c.Status == compose.Exited {
+			c.Status, c.ExitCode = compose.Running, 0
+		}
+	}
+	return state, err
+}
+
+// TestRun_DoesNotWaitForWhatHasExited: a one-shot that exited a moment before the run, and is listed as running, is seen to
+// have completed or failed.
+func TestRun_DoesNotWaitForWhatHasExited(t *testing.T) {
+	for _, code := range []int{0, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			h := memory()
+			p := project(t, "services: {job: {image: nginx}}")
+			if _, _, err := converge(t.Context(), h, p, compose.RunOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			h.Exit("shop-job-1", code)
+			begin := time.Now()
+			wait := compose.Plan{{Op: compose.Wait, Name: "shop-job-1", Target: "shop-job-1", Service: "job", Until: compose.UntilCompleted, Limit: time.Hour}}
+			err := compose.Run(t.Context(), lagging{h, begin.Add(300 * time.Millisecond)}, wait, compose.RunOptions{Project: "shop"})
+			if (err == nil) != (code == 0) {
+				t.Errorf("Run = %v after exit code %d", err, code)
+			}
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("Run took %v, want seconds", took)
+			}
+		})
+	}
+}

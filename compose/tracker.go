@@ -27,6 +27,9 @@ type tracked struct {
 	old    bool // the health was so before the run began
 }
 
+// isOldNews is whether it was running before the run began, and nothing was heard of it since.
+func (t tracked) isOldNews() bool { return t.phase == phaseRunning && t.old }
+
 // String is a phrase for people.
 func (t tracked) String() string {
 	again := ""
