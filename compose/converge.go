@@ -41,14 +41,24 @@ func Converge(ctx context.Context, h Host, s Scope, plan func(State) (Plan, erro
 	if !p.Changes() && held == nil { // where somebody is changing the project, what is wanted may not be there for long
 		return finish(ctx, h, s, state, p, o)
 	}
-	id, err := takeClaim(ctx, h, s.Project, o)
+	err = Hold(ctx, h, s.Project, o, func(held Host) (err error) {
+		if state, p, err = look(ctx, h, s, plan); err == nil {
+			state, p, err = finish(ctx, held, s, state, p, o)
+		}
+		return err
+	})
+	return state, p, err
+}
+
+// Hold claims the project, calls do with a Host whose every change is made only while the claim is held, and gives the claim
+// back, also when ctx has ended. Of o it heeds what is about the claim.
+func Hold(ctx context.Context, h Host, project string, o ConvergeOptions, do func(held Host) error) error {
+	id, err := takeClaim(ctx, h, project, o)
 	if err != nil {
-		return state, p, err
+		return err
 	}
-	if state, p, err = look(ctx, h, s, plan); err == nil {
-		state, p, err = finish(ctx, heldHost{h, ClaimName(s.Project), id}, s, state, p, o)
-	}
-	return state, p, errors.Join(err, dropClaim(ctx, h, s.Project, id))
+	err = do(heldHost{h, ClaimName(project), id})
+	return errors.Join(err, dropClaim(ctx, h, project, id))
 }
 
 // Look observes the scope and has plan made of it, and changes nothing. held is the claim of who changes the project

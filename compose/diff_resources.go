@@ -155,7 +155,11 @@ func (p *planner) volumes(names []string) error {
 		}
 		i := slices.IndexFunc(p.have.Volumes, func(v Volume) bool { return v.Name == spec.Name })
 		if i < 0 {
-			p.volume[key] = p.add(Step{Op: CreateVolume, Name: spec.Name, Why: "there is none", Volume: &spec, Labels: p.resourceLabels(spec.Labels, spec.CustomLabels, LabelVolume, key, hash)})
+			step := Step{Op: CreateVolume, Name: spec.Name, Why: "there is none", Volume: &spec, Labels: p.resourceLabels(spec.Labels, spec.CustomLabels, LabelVolume, key, hash)}
+			if fill, ok := p.want.Fills[key]; ok {
+				step.Why, step.Fill = "there is none; it begins with the data of "+fill.Image, &fill
+			}
+			p.volume[key] = p.add(step)
 			continue
 		}
 		was := p.have.Volumes[i]

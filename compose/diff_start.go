@@ -191,8 +191,11 @@ func (p *planner) readyWhen(s Service) Until {
 	return UntilReady
 }
 
-// isAwaitedToComplete is whether an enabled service depends on this one's completion.
+// isAwaitedToComplete is whether the service is a one-shot by its settings, or an enabled one depends on its completion.
 func (p *planner) isAwaitedToComplete(name string) bool {
+	if p.want.Settings.Services[name].Once {
+		return true
+	}
 	for _, s := range p.want.Services {
 		if d, ok := s.DependsOn[name]; ok && d.Condition == types.ServiceConditionCompletedSuccessfully {
 			return true

@@ -46,6 +46,12 @@ func injected(p *Project, s Service) map[string]string {
 	return texts
 }
 
+// InjectedPaths are where the texts of secrets and configs are copied into a service's containers, sorted. Files of secrets and
+// configs are mounted and not among them.
+func InjectedPaths(p *Project, s Service) []string {
+	return slices.Sorted(maps.Keys(injected(p, s)))
+}
+
 // filesDiffer says which injected file of a container has another text than it should have. A file that the container
 // changed itself, or that something else put there, is not judged.
 func (p *planner) filesDiffer(s Service, c Container) string {

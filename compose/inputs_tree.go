@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -35,6 +36,11 @@ func (r *inputReader) tree(ctx context.Context, service, dir string, ignoreFiles
 	if err != nil {
 		return "", fmt.Errorf("service %s: %w", service, err)
 	}
+	return r.treeWithout(ctx, service, dir, patterns)
+}
+
+// treeWithout is the digest of a folder without what the patterns leave out.
+func (r *inputReader) treeWithout(ctx context.Context, service, dir string, patterns []string) (string, error) {
 	key := dir + "\x00" + strings.Join(patterns, "\x00")
 	if d, ok := r.trees[key]; ok {
 		return d, nil
@@ -64,6 +70,29 @@ func (r *inputReader) tree(ctx context.Context, service, dir string, ignoreFiles
 	}
 	r.trees[key] = hex.EncodeToString(h.Sum(nil))
 	return r.trees[key], nil
+}
+
+// FilesDigest is the digest of the files below the project's folder that one of the globs matches, in the syntax of
+// .dockerignore: "migrations/**", "app/*.sql". Of a file count its path, whether it is executable, and its content or link
+// target. service is whose globs they are, for errors; the digest is "" where nothing matches.
+func FilesDigest(ctx context.Context, p *Project, service string, globs []string, o InputOptions) (string, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &inputReader{p: p, hashes: openHashes(o, p), trees: map[string]string{}, done: map[string]string{}}
+	patterns := []string{"**"}
+	for _, g := range globs {
+		patterns = append(patterns, "!"+strings.TrimPrefix(g, "./"))
+	}
+	sum, err := r.treeWithout(ctx, service, p.WorkingDir, patterns)
+	if err != nil {
+		return "", err
+	}
+	r.hashes.save()
+	if nothing := sha256.Sum256(nil); sum == hex.EncodeToString(nothing[:]) {
+		return "", nil
+	}
+	return "sha256:" + sum, nil
 }
 
 // unreadable adds what to do to an error about a file of a build context.

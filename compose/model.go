@@ -7,6 +7,8 @@ import "github.com/compose-spec/compose-go/v2/types"
 type (
 	// Service is one service of a Project, interpolated and normalised.
 	Service = types.ServiceConfig
+	// Dependency is one entry of a service's depends_on.
+	Dependency = types.ServiceDependency
 	// ServicePort is one entry of a service's ports.
 	ServicePort = types.ServicePortConfig
 	// ServiceVolume is one entry of a service's volumes.

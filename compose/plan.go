@@ -19,7 +19,7 @@ const (
 	CreateNetwork Op = "create network"
 	// RemoveNetwork removes network Step.Target (a name or an id); an absent one is success.
 	RemoveNetwork Op = "remove network"
-	// CreateVolume makes Step.Volume under Step.Name; one that is there is success.
+	// CreateVolume makes Step.Volume under Step.Name, with the data of Step.Fill; one that is there is success.
 	CreateVolume Op = "create volume"
 	// RemoveVolume removes volume Step.Target and its data; an absent one is success.
 	RemoveVolume Op = "remove volume"
@@ -114,6 +114,7 @@ type Step struct {
 	Container *ContainerSpec
 	Network   *NetworkStep
 	Volume    *VolumeSpec
+	Fill      *VolumeFill // of CreateVolume: what the volume begins with; nil: nothing
 	Hook      *ServiceHook
 	Labels    map[string]string // of TakeClaim, CreateNetwork and CreateVolume: complete
 	Grace     *time.Duration    // of StopContainer and RestartContainer
@@ -157,6 +158,9 @@ type ContainerSpec struct {
 	// AutoPorts has a free host port taken for each published port that is not free.
 	AutoPorts bool
 }
+
+// VolumeFill is what a new volume begins with: folder Dir of image Image, which is here.
+type VolumeFill struct{ Image, Dir string }
 
 // NetworkStep is what CreateNetwork and Connect need. Key is its name in the file.
 type NetworkStep struct {

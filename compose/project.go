@@ -21,6 +21,8 @@ type Project struct {
 	Settings Settings
 	// EnvFiles are the --env-file paths that were given, absolute; nil when none was.
 	EnvFiles []string
+	// Fills says, by the key of a volume, what it is filled with when it is made; nil: volumes begin empty.
+	Fills map[string]VolumeFill
 	// Warnings are sentences for people about what the files say and strake does otherwise.
 	Warnings []string
 

@@ -98,7 +98,7 @@ func loadStory(t *testing.T, archive *txtar.Archive) []byte {
 		t.Fatal(err)
 	}
 	add("warnings", strings.Join(p.Warnings, "\n"))
-	if s := string(settings); s != "ports: \"\"\nservices: {}\n" {
+	if s := string(settings); !strings.HasPrefix(s, "ports: \"\"\nmigrate:\n    service: \"\"\nservices: {}") {
 		add("settings", s)
 	}
 	add("config", string(text))

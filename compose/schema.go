@@ -44,6 +44,8 @@ func Schema() []byte {
 // schemaOf is what the decoder takes for a type. null is an empty setting.
 func schemaOf(t reflect.Type) map[string]any {
 	switch {
+	case t.Kind() == reflect.Pointer:
+		return schemaOf(t.Elem())
 	case t == reflect.TypeFor[time.Duration]():
 		return map[string]any{"type": []string{"string", "null"}, "format": "duration", "examples": []string{"1m30s"}}
 	case t.Kind() == reflect.Struct:

@@ -57,6 +57,9 @@ func (d *settingsDecoder) value(value any, v reflect.Value, path []string) {
 	}
 	text, isText := value.(string)
 	switch {
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		d.value(value, v.Elem(), path)
 	case v.Type() == reflect.TypeFor[time.Duration]():
 		span, err := time.ParseDuration(text)
 		if !isText || err != nil || span < 0 {

@@ -119,6 +119,9 @@ type Image struct {
 	Platform string // os/arch[/variant]
 	Created  time.Time
 	Tagged   time.Time // when it was last tagged or pulled here; zero if the engine does not say
+	// Content is a digest of the layers and of what a container takes from the image's configuration: equal on every
+	// engine that has the image, unlike ID. "" where the Host does not say.
+	Content string
 	// Volumes are the paths of the image's VOLUME instructions.
 	Volumes []string
 	// HasHealthcheck is whether the image brings a healthcheck of its own.

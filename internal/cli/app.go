@@ -102,7 +102,7 @@ func newApp() *cli.App {
 		},
 		Commands: []*cli.Command{
 			newUp(), newDown(), newPlan(), newPs(), newLogs(), newExec(), newRun(), newBuild(), newPull(),
-			newStart(), newStop(), newRestart(), newWatch(), newConfig(), newPort(), newDoctor(), newSchema(),
+			newStart(), newStop(), newRestart(), newWatch(), newConfig(), newPort(), newSeed(), newDoctor(), newSchema(),
 			newVersion(), newCompletion(), newComplete(),
 		},
 	}

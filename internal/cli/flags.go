@@ -48,6 +48,7 @@ func stopsAtFirst(command string) bool { return command == "exec" || command == 
 // parsedLine is a command line taken apart; values are in the form --name=value.
 type parsedLine struct {
 	global, own, args []string
+	words             []string // that name the command: seed build
 	command           *cli.Command
 }
 
@@ -63,7 +64,7 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 	if line.command == nil {
 		return append(out, line.args...), nil
 	}
-	out = append(append(out, line.command.Name), line.own...)
+	out = slices.Concat(out, line.words, line.own)
 	return append(append(out, "--"), line.args...), nil
 }
 
@@ -89,7 +90,14 @@ func parseLine(app *cli.App, args []string) (parsedLine, error) {
 			if line.command = app.Command(arg); line.command == nil {
 				return line, unknownCommand(app, arg)
 			}
-			own = tableOf(line.command.Flags)
+			line.words, own = []string{line.command.Name}, tableOf(line.command.Flags)
+		case len(line.command.Subcommands) > 0:
+			i := slices.IndexFunc(line.command.Subcommands, func(c *cli.Command) bool { return c.HasName(arg) })
+			if i < 0 {
+				return line, unknownSubcommand(line.command, arg)
+			}
+			line.command = line.command.Subcommands[i]
+			line.words, own = append(line.words, line.command.Name), tableOf(line.command.Flags)
 		case stopsAtFirst(line.command.Name):
 			line.args = append(line.args, args[i:]...)
 			return line, nil
@@ -171,7 +179,7 @@ func (l *parsedLine) helpHint() string {
 	if l.command == nil {
 		return "`strake --help` lists all commands and flags"
 	}
-	return "`strake " + l.command.Name + " --help` lists its flags"
+	return "`strake " + strings.Join(l.words, " ") + " --help` lists its flags"
 }
 
 func (l *parsedLine) unknownFlag(written string, own, global flagTable) error {
@@ -190,7 +198,23 @@ func (l *parsedLine) unknownFlag(written string, own, global flagTable) error {
 	if l.command == nil {
 		return usagef(hint, "unknown flag %s", written)
 	}
-	return usagef(hint, "unknown flag %s of strake %s", written, l.command.Name)
+	return usagef(hint, "unknown flag %s of strake %s", written, strings.Join(l.words, " "))
+}
+
+// unknownSubcommand is the error for a word after a command that has commands of its own; "" for none.
+func unknownSubcommand(c *cli.Command, name string) error {
+	var known []string
+	for _, s := range c.Subcommands {
+		known = append(known, s.Name)
+	}
+	hint := "its commands are " + strings.Join(known, ", ")
+	if name == "" {
+		return usagef("write it as: strake "+c.Name+" "+known[0]+"; "+hint, "strake %s takes a command", c.Name)
+	}
+	if n := compose.Nearest(name, known); n != "" {
+		hint = "did you mean strake " + c.Name + " " + n + "? " + hint
+	}
+	return usagef(hint, "strake %s has no command %s", c.Name, name)
 }
 
 // composeOnly are the commands of Docker Compose that strake has not.

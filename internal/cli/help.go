@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -34,8 +35,23 @@ func commandText(c *cli.Command) string {
 	if strings.TrimSpace(c.ArgsUsage) != "" {
 		arguments = " " + c.ArgsUsage
 	}
-	return fmt.Sprintf("%s\nUsage: strake %s [flags]%s\n\n%s\n\nFlags (`strake --help` lists those of every command):\n%s\n%s\n",
-		examples(c.UsageText), c.Name, arguments, c.Usage, flagsText(append(c.Flags, cli.HelpFlag)), wrapped("Exit codes: "+c.Description, 0))
+	if len(c.Subcommands) > 0 {
+		arguments = " command [flags] [arguments]"
+	}
+	return fmt.Sprintf("%s\nUsage: strake %s [flags]%s\n\n%s\n%s\nFlags (`strake --help` lists those of every command):\n%s\n%s\n",
+		examples(c.UsageText), cmp.Or(c.HelpName, c.Name), arguments, c.Usage, subcommandsText(c), flagsText(append(c.Flags, cli.HelpFlag)), wrapped("Exit codes: "+c.Description, 0))
+}
+
+// subcommandsText lists the commands of a command; "" where it has none.
+func subcommandsText(c *cli.Command) string {
+	if len(c.Subcommands) == 0 {
+		return ""
+	}
+	text := "\nCommands:\n"
+	for _, s := range c.Subcommands {
+		text += fmt.Sprintf("  %-12s %s\n", s.Name, wrapped(s.Usage, 15))
+	}
+	return text
 }
 
 func firstSentence(text string) string {

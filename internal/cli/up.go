@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/seed"
 )
 
 // upOptions are the flags of up and plan. Diff is complete but for what is read from files.
@@ -22,6 +24,9 @@ type upOptions struct {
 	DryRun, JSON bool
 	NoWait       bool
 	Quiet        bool
+	Seed         bool
+	SeedMode     seed.Mode
+	seeding      *seeding // what the stack starts from; nil: from nothing
 }
 
 func newUp() *cli.Command {
@@ -38,6 +43,8 @@ func newUp() *cli.Command {
 			&cli.StringFlag{Name: "health", Usage: "`HOW` health is found out: probe asks at once and again, engine waits for the engine (STRAKE_HEALTH)", DefaultText: "probe"},
 			&cli.BoolFlag{Name: "follow", Usage: "then stream the logs until Ctrl-C; the stack goes on"},
 			&cli.BoolFlag{Name: "quiet-pull", Usage: "accepted"},
+			&cli.BoolFlag{Name: "seed", Usage: "start from the project's seed (x-strake.seed), which is built first where it is missing"},
+			&cli.StringFlag{Name: "seed-mode", Usage: "`WHERE` the seed's data goes: volume fills the project's volumes when they are made, layer keeps it in the container", DefaultText: "volume"},
 			dryRunFlag(), noWaitFlag(), jsonFlag(),
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "accepted: up never asks"}),
 		Action: func(c *cli.Context) error {
@@ -76,7 +83,9 @@ func upOptionsOf(c *cli.Context) (upOptions, error) {
 	pull, err3 := choiceOf(c, "pull", "always", "missing", "never")
 	health, err4 := choiceOf(c, "health", "probe", "engine")
 	scale, err5 := scaleOf(c.StringSlice("scale"))
-	if err := errors.Join(err, err2, err3, err4, err5, conflict(c, "build", "no-build"), conflict(c, "force-recreate", "no-recreate"), conflict(c, "follow", "no-start")); err != nil {
+	mode, err6 := choiceOf(c, "seed-mode", string(seed.Volume), string(seed.Layer))
+	o.Seed, o.SeedMode = c.Bool("seed"), cmp.Or(seed.Mode(mode), seed.Volume)
+	if err := errors.Join(err, err2, err3, err4, err5, err6, conflict(c, "build", "no-build"), conflict(c, "force-recreate", "no-recreate"), conflict(c, "follow", "no-start"), conflict(c, "seed", "dry-run")); err != nil {
 		return o, err
 	}
 	if health == "" {
@@ -115,6 +124,13 @@ func conflict(c *cli.Context, a, b string) error {
 
 // up makes what runs equal to what the project says.
 func up(ctx context.Context, s Streams, o upOptions) error {
+	if o.Seed {
+		k, err := seedFor(ctx, s, o)
+		if err != nil {
+			return err
+		}
+		o.seeding = &k
+	}
 	show := newProgress(s, o.Quiet, "reading the project")
 	p, ch, err := upChange(ctx, s, o, show)
 	if err != nil {
@@ -171,7 +187,9 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		if err != nil {
 			return err
 		}
-		d.Inputs, d.Refs, err = buildState(ctx, s, p, services)
+		if d.Inputs, d.Refs, err = buildState(ctx, s, p, services); err == nil && o.seeding != nil {
+			p = seed.Apply(p, o.seeding.state, o.seeding.facts.Key(), o.SeedMode)
+		}
 		return err
 	}()
 	if err != nil {

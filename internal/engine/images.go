@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strake-dev/strake/compose"
@@ -66,8 +68,19 @@ func factsOfImage(img image.InspectResponse, p ocispec.Platform) imageFacts {
 		out.Volumes = slices.Sorted(maps.Keys(c.Volumes))
 		out.HasHealthcheck = c.Healthcheck != nil && len(c.Healthcheck.Test) > 0 && c.Healthcheck.Test[0] != "NONE"
 		out.shell = c.Shell
+		out.Content = contentOf(img)
 	}
 	return out
+}
+
+// contentOf is compose.Image.Content.
+func contentOf(img image.InspectResponse) string {
+	c := img.Config
+	text, err := json.Marshal([]any{img.RootFS.Layers, c.Env, c.Cmd, c.Entrypoint, c.User, c.WorkingDir, slices.Sorted(maps.Keys(c.Volumes)), c.StopSignal})
+	if err != nil {
+		return "" // lists of texts can always be encoded
+	}
+	return digest.FromBytes(text).String()
 }
 
 // removeImage does RemoveImage: it takes the tag off, and the image with it when that was the last one.

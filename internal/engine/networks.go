@@ -77,6 +77,9 @@ func (e *Engine) disconnect(ctx context.Context, s compose.Step) error {
 
 // createVolume does CreateVolume. Source: Docker Engine API 1.41, POST /volumes/create: one that is there is the answer.
 func (e *Engine) createVolume(ctx context.Context, s compose.Step) error {
+	if s.Fill != nil {
+		return e.fillVolume(ctx, s)
+	}
 	_, err := e.api.VolumeCreate(ctx, volume.CreateOptions{Name: s.Name, Driver: s.Volume.Driver, DriverOpts: s.Volume.DriverOpts, Labels: s.Labels})
 	return err
 }
