@@ -71,7 +71,26 @@ func Diff(want *Project, have State, o DiffOptions) (Plan, error) {
 		p.awaitReady(append(names, sharers...))
 	}
 	p.orphans()
+	p.imagesFirst()
 	return p.plan, nil
+}
+
+// imagesFirst has everything that takes away what runs wait for all builds and pulls: one that fails leaves the stack as it
+// was, and none is an outage as long as it lasts.
+func (p *planner) imagesFirst() {
+	var images []int
+	for i, s := range p.plan {
+		switch s.Op {
+		case BuildImage, PullImage:
+			images = append(images, i)
+		case StopContainer, RemoveContainer, Disconnect, RemoveNetwork:
+			p.plan[i].After = slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.After, images))))
+		case ExecHook:
+			if s.Why == "pre_stop" {
+				p.plan[i].After = slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.After, images))))
+			}
+		}
+	}
 }
 
 // prepare checks what can be checked, and plans images, networks and volumes of the named services.
