@@ -106,7 +106,7 @@ func (c change) explain(ctx context.Context, show *progress, err error) error {
 			continue
 		}
 		seen = append(seen, unready.Container)
-		if text := c.lastLines(ctx, unready.Container); text != "" {
+		if text := lastLines(ctx, c.engine, unready.Container); text != "" {
 			sections = append(sections, section{title: "last log lines of " + unready.Container, text: text})
 		}
 		if unready.Probe != nil {
@@ -153,12 +153,12 @@ func probeText(p *compose.ProbeError) string {
 const logsDeadline = 3 * time.Second
 
 // lastLines are the last log lines of a container, standard output and error together; "" if there are none to be had.
-func (c change) lastLines(ctx context.Context, container string) string {
+func lastLines(ctx context.Context, e *engine.Engine, container string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logsDeadline)
 	defer cancel()
 	var b bytes.Buffer
 	w := &lockedWriter{w: &b}
-	if err := c.engine.Logs(ctx, container, engine.LogOptions{Tail: fmt.Sprint(keptLines)}, w, w); err != nil {
+	if err := e.Logs(ctx, container, engine.LogOptions{Tail: fmt.Sprint(keptLines)}, w, w); err != nil {
 		return "" // the failure itself is what is told; its log is extra
 	}
 	return strings.TrimRight(b.String(), "\n")

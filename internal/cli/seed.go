@@ -190,6 +190,23 @@ func seedBuild(ctx context.Context, s Streams, o seedOptions) error {
 	return err
 }
 
+// seedFacts is what the seed of the files as they are depends on; nothing is built or pulled for it.
+func seedFacts(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine) (seed.Facts, error) {
+	services, err := withBuild(p, nil, false)
+	if err != nil {
+		return seed.Facts{}, err
+	}
+	inputs, refs, err := buildState(ctx, s, p, services)
+	if err != nil {
+		return seed.Facts{}, err
+	}
+	state, err := e.Observe(ctx, compose.ScopeOf(p, refs))
+	if err != nil {
+		return seed.Facts{}, err
+	}
+	return seed.FactsOf(ctx, p, seed.FactsOptions{State: state, Inputs: inputs, Files: compose.InputOptions{CacheDir: cacheDir(s)}})
+}
+
 // seedKey prints the key, or what it is made of.
 func seedKey(ctx context.Context, s Streams, o seedOptions) error {
 	p, e, err := begin(ctx, s, o.Project)
@@ -197,19 +214,7 @@ func seedKey(ctx context.Context, s Streams, o seedOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	services, err := withBuild(p, nil, false)
-	if err != nil {
-		return err
-	}
-	inputs, refs, err := buildState(ctx, s, p, services)
-	if err != nil {
-		return err
-	}
-	state, err := e.Observe(ctx, compose.ScopeOf(p, refs))
-	if err != nil {
-		return err
-	}
-	facts, err := seed.FactsOf(ctx, p, seed.FactsOptions{State: state, Inputs: inputs, Files: compose.InputOptions{CacheDir: cacheDir(s)}})
+	facts, err := seedFacts(ctx, s, p, e)
 	if err != nil {
 		return err
 	}
@@ -285,19 +290,7 @@ func seedRows(ctx context.Context, e *engine.Engine, project string) ([]seedRow,
 
 // markExact marks the seed of what the files say now; where that cannot be told none is.
 func markExact(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, rows []seedRow) {
-	services, err := withBuild(p, nil, false)
-	if err != nil {
-		return
-	}
-	inputs, refs, err := buildState(ctx, s, p, services)
-	if err != nil {
-		return
-	}
-	state, err := e.Observe(ctx, compose.ScopeOf(p, refs))
-	if err != nil {
-		return
-	}
-	facts, err := seed.FactsOf(ctx, p, seed.FactsOptions{State: state, Inputs: inputs, Files: compose.InputOptions{CacheDir: cacheDir(s)}})
+	facts, err := seedFacts(ctx, s, p, e)
 	if err != nil {
 		return
 	}

@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"io"
-	"strings"
 
 	"github.com/strake-dev/strake/internal/engine"
 	"github.com/strake-dev/strake/internal/seed"
@@ -23,14 +20,7 @@ func (e seedEngine) Exec(ctx context.Context, container string, command []string
 
 // Log is the last lines that a container printed; "" where there are none to be had.
 func (e seedEngine) Log(ctx context.Context, container string) string {
-	ctx, cancel := context.WithTimeout(ctx, logsDeadline)
-	defer cancel()
-	var b bytes.Buffer
-	w := &lockedWriter{w: &b}
-	if err := e.Logs(ctx, container, engine.LogOptions{Tail: fmt.Sprint(keptLines)}, w, w); err != nil {
-		return "" // the failure itself is what is told; its log is extra
-	}
-	return strings.TrimRight(b.String(), "\n")
+	return lastLines(ctx, e.Engine, container)
 }
 
 // Images are the images that carry a label.
