@@ -2,7 +2,6 @@ package compose
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -150,6 +149,18 @@ func (f finding) names() (section, key string) {
 	return parts[0], key
 }
 
+// place is the path of what is meant, or of the list that it is in.
+func (f finding) place() []string {
+	var path []string
+	for _, part := range f.path.Parts() {
+		if part == tree.PathMatchList {
+			break
+		}
+		path = append(path, tree.Path(part).String())
+	}
+	return path
+}
+
 // matters is whether what the finding is in is enabled and used.
 func (f finding) matters(p *types.Project) bool {
 	section, key := f.names()
@@ -197,10 +208,10 @@ func pattern(p tree.Path) string {
 
 // judge returns warnings for what is ignored, and one error that lists what is refused, each with its reason; lenient makes
 // warnings of those too. What is in services that are not enabled does not matter, nor a secret that nobody uses.
-func judge(p *types.Project, all []finding, lenient bool) ([]string, error) {
+func (src *sources) judge(p *types.Project, all []finding, lenient bool) ([]string, error) {
 	var (
 		warnings []string
-		refused  []error
+		refused  []problem
 	)
 	for _, f := range all {
 		if !f.matters(p) {
@@ -216,11 +227,11 @@ func judge(p *types.Project, all []finding, lenient bool) ([]string, error) {
 		case lenient:
 			warnings = append(warnings, fmt.Sprintf("%s is not supported: %s", says, f.what.Note))
 		default:
-			refused = append(refused, fmt.Errorf("%s is not supported: %s", says, f.what.Note))
+			refused = append(refused, problem{at: src.at(f.place(), f.value == ""), says: says + " is not supported: " + f.what.Note})
 		}
 	}
-	if len(refused) > 0 {
-		return nil, &HintedError{Err: errors.Join(refused...), Next: "take it out, or keep it in a file that only Docker Compose is given"}
+	if err := joined(refused); err != nil {
+		return nil, &HintedError{Err: err, Next: "take it out, or keep it in a file that only Docker Compose is given"}
 	}
 	return append(warnings, ownedFiles(p)...), nil
 }

@@ -49,7 +49,10 @@ func AsWritten(ctx context.Context, o LoadOptions, asJSON bool) ([]byte, error) 
 		if err = src.checkAnchors(); err != nil {
 			return
 		}
-		model, err = loader.LoadModelWithContext(ctx, in.details, in.options())
+		func() {
+			defer unpanicked(&err)
+			model, err = loader.LoadModelWithContext(ctx, in.details, in.options())
+		}()
 		err = src.explain(err)
 	})
 	if err != nil {

@@ -42,12 +42,20 @@ func Converge(ctx context.Context, h Host, s Scope, plan func(State) (Plan, erro
 		return finish(ctx, h, s, state, p, o)
 	}
 	err = Hold(ctx, h, s.Project, o, func(held Host) (err error) {
-		if state, p, err = look(ctx, h, s, plan); err == nil {
-			state, p, err = finish(ctx, held, s, state, p, o)
-		}
+		state, p, err = ConvergeHeld(ctx, held, s, plan, o)
 		return err
 	})
 	return state, p, err
+}
+
+// ConvergeHeld is Converge for who holds a claim already, on a Host of Hold.
+func ConvergeHeld(ctx context.Context, held Host, s Scope, plan func(State) (Plan, error), o ConvergeOptions) (State, Plan, error) {
+	o.Run.Project = s.Project
+	state, p, err := look(ctx, held, s, plan)
+	if err != nil {
+		return state, p, err
+	}
+	return finish(ctx, held, s, state, p, o)
 }
 
 // Hold claims the project, calls do with a Host whose every change is made only while the claim is held, and gives the claim

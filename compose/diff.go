@@ -39,6 +39,7 @@ type DiffOptions struct {
 	Inputs             map[string]string // of Inputs; a service that is absent counts as unchanged
 	Refs               []BuildRef        // of BuildRefs, in Scope.Images too; needed for Offline
 	Offline            bool
+	ImagesOnly         bool           // plan builds and pulls, and nothing else
 	NoStart            bool           // create only
 	NoWait             bool           // do not wait for what nothing depends on
 	Grace              *time.Duration // -t, for containers that are stopped
@@ -49,30 +50,70 @@ type DiffOptions struct {
 // Diff compares what is wanted with what is there and returns the plan that makes them equal. It is pure:
 // equal arguments give equal plans. An error names everything that is missing, not only the first.
 func Diff(want *Project, have State, o DiffOptions) (Plan, error) {
-	p := newPlanner(want, have, o)
-	names, err := p.selected()
-	if err != nil {
-		return nil, err
-	}
-	if err := p.prepare(names); err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		if err := p.service(name); err != nil {
+	if o.ImagesOnly {
+		p := newPlanner(want, have, o)
+		names, err := p.selected()
+		if err == nil {
+			err = p.images(names)
+		}
+		if err != nil {
 			return nil, err
 		}
+		return p.whole()
 	}
-	sharers, err := p.sharers()
+	p, names, err := planned(want, have, o, nil)
 	if err != nil {
 		return nil, err
 	}
-	p.reattach()
 	if !o.NoStart && !o.NoWait {
-		p.awaitReady(append(names, sharers...))
+		p.awaitReady(names)
 	}
 	p.orphans()
 	p.imagesFirst()
+	return p.whole()
+}
+
+// whole is the plan, unless something keeps it from working.
+func (p *planner) whole() (Plan, error) {
+	if err := joined(p.wrong); err != nil {
+		return nil, err
+	}
 	return p.plan, nil
+}
+
+// planned has the selected services planned, and all that changes with them: those that live in a namespace of one that is made
+// anew, and who is attached to a network that is. It returns their names. Of only, services that are not converged, what they
+// need is planned too.
+func planned(want *Project, have State, o DiffOptions, only []string) (*planner, []string, error) {
+	var guests []string
+	for {
+		p := newPlanner(want, have, o)
+		var names []string
+		if len(only) == 0 || len(o.Services) > 0 {
+			var err error
+			if names, err = p.selected(); err != nil {
+				return nil, nil, err
+			}
+		}
+		for _, g := range guests {
+			names, p.isSelected[g] = append(names, g), true
+		}
+		if err := p.prepare(append(slices.Clone(names), only...)); err != nil {
+			return nil, nil, err
+		}
+		p.checkPorts(names)
+		for _, name := range names {
+			if err := p.service(name); err != nil {
+				return nil, nil, err
+			}
+		}
+		more := p.sharers()
+		if len(more) == 0 {
+			p.reattach()
+			return p, names, nil
+		}
+		guests = append(guests, more...) // their networks, volumes and images come first: all over again
+	}
 }
 
 // imagesFirst has everything that takes away what runs wait for all builds and pulls: one that fails leaves the stack as it
@@ -115,6 +156,7 @@ type planner struct {
 	o    DiffOptions
 	plan Plan
 
+	wrong      []problem              // what keeps the plan from working
 	containers map[string][]Container // by service, without one-offs, in the order of their numbers
 	image      map[string]int         // service → its image's step
 	pulls      map[ImageRef]int
@@ -253,7 +295,7 @@ func (p *planner) checkScale(names []string) error {
 	called := map[string]string{}
 	for _, name := range names {
 		s := p.want.Services[name]
-		if other := called[s.ContainerName]; other != "" {
+		if other := called[s.ContainerName]; other != "" && p.scale(s) > 0 {
 			errs = append(errs, &HintedError{Err: fmt.Errorf("services %s and %s cannot both have a container called %s", other, name, s.ContainerName),
 				Next: "give one of them another container_name, or none"})
 		} else if s.ContainerName != "" && p.scale(s) > 0 {

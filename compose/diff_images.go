@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/distribution/reference"
 )
 
 // images plans the builds and pulls of the named services, and of what their builds are based on.
@@ -43,6 +44,18 @@ func (p *planner) imageOf(name string, path []string) error {
 		s = disabled
 	}
 	ref := ImageRef{Ref: ImageName(p.want, s), Platform: s.Platform}
+	if _, err := reference.ParseAnyReference(ref.Ref); err != nil {
+		next := "write name:tag, such as nginx:1.27"
+		if low := strings.ToLower(ref.Ref); low != ref.Ref {
+			if _, err := reference.ParseAnyReference(low); err == nil {
+				next = "write it in lower case: " + low
+			}
+		} else if strings.HasSuffix(ref.Ref, ":") {
+			next = "write the tag, or set the variable that it is in"
+		}
+		p.cannot([]string{"services", name, "image"}, next, "%q, the image of service %s, is no name of an image", ref.Ref, name)
+		return nil
+	}
 	if builder := p.builder[ref.Ref]; builder != "" && builder != name && (s.Build == nil || reflect.DeepEqual(s.Build, p.want.Services[builder].Build)) {
 		err := p.imageOf(builder, append(path, name))
 		p.image[name] = p.image[builder]

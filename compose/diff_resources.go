@@ -154,12 +154,20 @@ func (p *planner) volumes(names []string) error {
 			return err
 		}
 		i := slices.IndexFunc(p.have.Volumes, func(v Volume) bool { return v.Name == spec.Name })
-		if i < 0 {
+		cleared := 0
+		if slices.Contains(halfFilled(p.have, p.want.Name), spec.Name) {
+			if user := p.userOf(spec.Name); user != "" {
+				return &HintedError{Err: fmt.Errorf("volume %s was half filled when a run was interrupted, and container %s uses it", spec.Name, user),
+					Next: "look at what is in it: if it is of no use, run strake down -v; if it is, run docker rm " + FillMark(spec.Name)}
+			}
+			cleared = p.add(removeHalf(spec.Name))
+		}
+		if i < 0 || cleared > 0 {
 			step := Step{Op: CreateVolume, Name: spec.Name, Why: "there is none", Volume: &spec, Labels: p.resourceLabels(spec.Labels, spec.CustomLabels, LabelVolume, key, hash)}
 			if fill, ok := p.want.Fills[key]; ok {
 				step.Why, step.Fill = "there is none; it begins with the data of "+fill.Image, &fill
 			}
-			p.volume[key] = p.add(step)
+			p.volume[key] = p.add(step, cleared)
 			continue
 		}
 		was := p.have.Volumes[i]
@@ -173,6 +181,33 @@ func (p *planner) volumes(names []string) error {
 		}
 	}
 	return nil
+}
+
+// halfFilled are the volumes of a project that an interrupted run was filling, sorted.
+func halfFilled(have State, project string) []string {
+	var names []string
+	for _, c := range have.Containers {
+		if c.IsFillMark() && c.Labels[LabelProject] == project {
+			names = append(names, c.Labels[LabelFilling])
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// userOf is a container of the project that has a volume mounted, "" if there is none.
+func (p *planner) userOf(volume string) string {
+	for _, c := range p.have.Containers {
+		if slices.ContainsFunc(c.Mounts, func(m Mount) bool { return m.Type == "volume" && m.Name == volume }) && c.Labels[LabelFilling] == "" {
+			return c.Name
+		}
+	}
+	return ""
+}
+
+// removeHalf is the step that removes a volume which is not whole.
+func removeHalf(volume string) Step {
+	return Step{Op: RemoveVolume, Name: volume, Why: "an interrupted run left it half filled", Target: volume, Fill: &VolumeFill{}}
 }
 
 // resourceLabels are the labels of a network or volume.

@@ -21,8 +21,12 @@ func (p *planner) service(name string) error {
 	var kept []judged
 	for _, c := range p.containers[name] {
 		j := p.judge(s, c, hash)
-		if parent > 0 && j.why == "" && p.o.Recreate != "never" {
-			j.why, j.ifChanged = "the container that it shares a namespace with is recreated", p.plan[parent-1].IfChanged
+		switch {
+		case p.o.Recreate == "never":
+		case parent > 0:
+			j = j.with(p.plan[parent-1].IfChanged)
+		case slices.ContainsFunc(namespaceOwners(s), p.isStoppedForNetwork):
+			j = j.with(0)
 		}
 		kept = append(kept, j)
 	}
@@ -41,28 +45,6 @@ func (p *planner) service(name string) error {
 		next++
 	}
 	return nil
-}
-
-// sharers plans new containers for services that are not selected but live in a namespace of one that is made anew, which ends
-// with it, and returns their names.
-func (p *planner) sharers() ([]string, error) {
-	var names []string
-	shares := func(name string) bool {
-		return !p.isSelected[name] && len(p.containers[name]) > 0 && slices.ContainsFunc(namespaceOwners(p.want.Services[name]), func(owner string) bool { return p.replaced[owner] > 0 })
-	}
-	all := p.want.ServiceNames()
-	slices.Sort(all)
-	for {
-		i := slices.IndexFunc(all, shares)
-		if i < 0 {
-			return names, nil
-		}
-		name := all[i]
-		names, p.isSelected[name] = append(names, name), true
-		if err := errors.Join(p.images([]string{name}), p.service(name)); err != nil {
-			return names, err
-		}
-	}
 }
 
 // judged is a container and why it must be recreated; "" when it need not be.
@@ -241,6 +223,7 @@ func (p *planner) stopAnyway(c Container, stop int) {
 
 // spec is what a container of the service is made from, and the steps that must have happened before.
 func (p *planner) spec(s Service, number int, hash string) (*ContainerSpec, []int) {
+	p.checkTexts(s)
 	after := []int{p.image[s.Name]}
 	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
 		after = append(after, p.network[key])

@@ -85,12 +85,16 @@ func (p *planner) dependencies(s Service) []int {
 			after = append(after, p.started[name]...)
 			continue
 		}
+		until := UntilCompleted
+		if d.Condition == types.ServiceConditionHealthy {
+			until = UntilHealthy
+		}
 		for _, l := range p.live[name] {
-			if until := UntilHealthy; d.Condition == types.ServiceConditionHealthy {
-				after = append(after, p.wait(name, l, until, !d.Required))
-			} else {
-				after = append(after, p.wait(name, l, UntilCompleted, !d.Required))
+			n := p.wait(name, l, until, !d.Required)
+			if n > 0 && until == UntilHealthy && d.Required {
+				p.checkHealth(s, name)
 			}
+			after = append(after, n)
 		}
 	}
 	return after
@@ -104,7 +108,7 @@ func (p *planner) wait(service string, l live, until Until, optional bool) int {
 	key := waitKey{l.name, until, optional}
 	if p.waits[key] == 0 {
 		p.waits[key] = p.add(Step{Op: Wait, Name: l.name, Service: service, Target: l.name, Until: until, Optional: optional,
-			Limit: waitLimit(p.want, service, until), Restarts: restarts(p.want, service)}, l.start)
+			Limit: waitLimit(p.want, service, until), Restarts: p.want.Restarts(service)}, l.start)
 	}
 	return p.waits[key]
 }
@@ -136,8 +140,8 @@ func waitLimit(p *Project, service string, until Until) time.Duration {
 	return max(limit, 2*(period+time.Duration(min(retries+1, 1000))*(interval+timeout)))
 }
 
-// restarts is whether the engine starts the service's containers again when they exit.
-func restarts(p *Project, service string) bool {
+// Restarts is whether the engine starts the service's containers again when they exit; nothing is known of a nil Project.
+func (p *Project) Restarts(service string) bool {
 	if p == nil {
 		return false
 	}
@@ -158,7 +162,7 @@ func (p *planner) awaitReady(names []string) {
 			}
 			switch {
 			case l.start == 0 && l.was.Status != Restarting && (l.was.Status == Exited || l.was.Health == NoHealth || l.was.Health == Healthy):
-			case p.isAwaitedToComplete(name):
+			case p.want.IsOneShot(name):
 				p.wait(name, l, UntilCompleted, false)
 			default:
 				p.wait(name, l, p.readyWhen(s), false)
@@ -191,12 +195,12 @@ func (p *planner) readyWhen(s Service) Until {
 	return UntilReady
 }
 
-// isAwaitedToComplete is whether the service is a one-shot by its settings, or an enabled one depends on its completion.
-func (p *planner) isAwaitedToComplete(name string) bool {
-	if p.want.Settings.Services[name].Once {
+// IsOneShot is whether the service is one by its settings, or an enabled one depends on its completion.
+func (p *Project) IsOneShot(name string) bool {
+	if p.Settings.Services[name].Once {
 		return true
 	}
-	for _, s := range p.want.Services {
+	for _, s := range p.Services {
 		if d, ok := s.DependsOn[name]; ok && d.Condition == types.ServiceConditionCompletedSuccessfully {
 			return true
 		}
@@ -210,6 +214,12 @@ func (p *planner) findLeftovers() {
 	names := map[string]bool{}
 	for _, c := range p.have.Containers {
 		names[c.Name] = true
+	}
+	for _, c := range p.have.Containers {
+		volume := c.Labels[LabelFilling]
+		if volume != "" && c.Name == FillData(volume) && c.Status == Created && c.Labels[LabelProject] == p.want.Name && !names[FillMark(volume)] {
+			p.add(Step{Op: RemoveContainer, Name: c.Name, Why: "left over from an interrupted run", Target: c.ID})
+		}
 	}
 	for _, service := range slices.Sorted(maps.Keys(p.containers)) {
 		if !p.isSelected[service] {

@@ -56,8 +56,10 @@ type Event struct {
 	Current, Total int64
 	// Unchanged, on the last event of a BuildImage or PullImage and on its StepDone, says that the image is the one it was.
 	Unchanged bool
-	Err       error // of StepFailed
-	At        time.Time
+	// Exited, on the StepDone of a Wait, says that its container ran to its end, with code 0.
+	Exited bool
+	Err    error // of StepFailed
+	At     time.Time
 }
 
 // EventKind is what an Event tells of its step.

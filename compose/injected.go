@@ -1,10 +1,15 @@
 package compose
 
 import (
+	"errors"
+	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
 )
 
 // SecretTarget is where a service sees a secret: its target, below /run/secrets when that is relative.
@@ -44,6 +49,26 @@ func injected(p *Project, s Service) map[string]string {
 		add(ConfigTarget(FileReference(r)), FileObject(p.Configs[r.Source]))
 	}
 	return texts
+}
+
+// absentFiles are the files of secrets and configs that are not on this machine, by path.
+func absentFiles(p *types.Project) map[string]bool {
+	absent := map[string]bool{}
+	look := func(o FileObject) {
+		if o.File == "" {
+			return
+		}
+		if _, err := os.Stat(o.File); errors.Is(err, fs.ErrNotExist) {
+			absent[o.File] = true
+		}
+	}
+	for _, o := range p.Secrets {
+		look(FileObject(o))
+	}
+	for _, o := range p.Configs {
+		look(FileObject(o))
+	}
+	return absent
 }
 
 // InjectedPaths are where the texts of secrets and configs are copied into a service's containers, sorted. Files of secrets and

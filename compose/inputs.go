@@ -36,7 +36,7 @@ func Inputs(ctx context.Context, p *Project, services []string, o InputOptions) 
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &inputReader{p: p, hashes: openHashes(o, p), trees: map[string]string{}, done: map[string]string{}}
+	r := &inputReader{p: p, hashes: openHashes(o, p, ""), trees: map[string]string{}, done: map[string]string{}}
 	same := readSame(sameFile(p, o))
 	out := map[string]string{}
 	var errs []error

@@ -44,13 +44,18 @@ type fileHashes struct {
 	dirty bool
 }
 
-// openHashes reads the cache of a project.
-func openHashes(o InputOptions, p *Project) *fileHashes {
+// openHashes reads a cache of a project: "" is that of its builds, other names are of files that are asked for otherwise. Each has
+// its own, because what a walk does not see is dropped.
+func openHashes(o InputOptions, p *Project, of string) *fileHashes {
 	h := &fileHashes{now: o.Now, fresh: map[string]fileHash{}}
 	if o.CacheDir == "" {
 		return h
 	}
-	sum := sha256.Sum256([]byte(p.WorkingDir + "\x00" + p.Name))
+	name := p.WorkingDir + "\x00" + p.Name
+	if of != "" {
+		name += "\x00" + of
+	}
+	sum := sha256.Sum256([]byte(name))
 	h.file = filepath.Join(o.CacheDir, "inputs-"+hex.EncodeToString(sum[:8]))
 	text, err := os.ReadFile(h.file)
 	if err != nil {

@@ -205,6 +205,45 @@ func TestInputs_CacheTrustsOnlyWhatIsOld(t *testing.T) {
 	}
 }
 
+func TestFileDigest_IsKeptBesideWhatBuildsAndGlobsRead(t *testing.T) {
+	s := newSite(t)
+	s.cache = t.TempDir()
+	s.later()
+	o := compose.InputOptions{CacheDir: s.cache, Now: func() time.Time { return s.now }}
+	ask := func() (got [3]string) {
+		t.Helper()
+		var errs [3]error
+		got[0], errs[0] = compose.FileDigest(t.Context(), s.p, s.path("notes.md"), o)
+		got[1], errs[1] = compose.FilesDigest(t.Context(), s.p, "web", []string{"app/*.go"}, o)
+		got[2], errs[2] = compose.FilesDigest(t.Context(), s.p, "web", []string{"app/*.sh"}, o)
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	want := ask()
+	kept := s.cached()
+	if again := ask(); again != want || s.cached() != kept || kept < 3*32 {
+		t.Errorf("digests = %v with %d bytes of cache, want %v and %d", again, s.cached(), want, kept)
+	}
+	s.write("notes.md", "other")
+	if got := ask(); got[0] == want[0] || got[1] != want[1] {
+		t.Errorf("digests after a change of notes.md = %v, were %v", got, want)
+	}
+	// Three files that nothing reads again: what one asks for does not drop what another asked for.
+	files, err := os.ReadDir(s.cache)
+	if err != nil || len(files) != 3 {
+		t.Errorf("the cache has %d files, %v, want 3", len(files), err)
+	}
+}
+
+// TestFileDigest_RefusesWhatNeverEnds, as a device does.
+func TestFileDigest_RefusesWhatNeverEnds(t *testing.T) {
+	if _, err := compose.FileDigest(t.Context(), newSite(t).p, os.DevNull, compose.InputOptions{}); err == nil || !strings.Contains(err.Error(), "is no file") {
+		t.Errorf("FileDigest(%s) = %v, want that it is no file", os.DevNull, err)
+	}
+}
+
 // cached is the size of the cache's files.
 func (s *site) cached() (size int64) {
 	s.t.Helper()

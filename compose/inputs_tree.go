@@ -45,26 +45,12 @@ func (r *inputReader) treeWithout(ctx context.Context, service, dir string, patt
 	if d, ok := r.trees[key]; ok {
 		return d, nil
 	}
-	if err := checkContext(r.p, service, dir); err != nil {
+	entries, err := r.entries(ctx, service, dir, patterns)
+	if err != nil {
 		return "", err
 	}
-	root, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return "", fmt.Errorf("build context of service %s: %w", service, err)
-	}
-	w := &treeWalk{ctx: ctx, root: root}
-	if w.ignore, err = patternmatcher.New(patterns); err != nil {
-		return "", fmt.Errorf("service %s: read patterns of .dockerignore: %w", service, err)
-	}
-	w.mayReappear = exceptions(w.ignore)
-	if err := w.folder("", patternmatcher.MatchInfo{}, false); err != nil {
-		return "", unreadable(service, err)
-	}
-	if err := r.hashes.fill(ctx, root, w.entries); err != nil {
-		return "", unreadable(service, err)
-	}
 	h := sha256.New()
-	for _, e := range w.entries {
+	for _, e := range entries {
 		fmt.Fprintf(h, "%c%s\x00%s\x00", e.kind, e.path, e.link)
 		h.Write(e.sum[:])
 	}
@@ -72,18 +58,66 @@ func (r *inputReader) treeWithout(ctx context.Context, service, dir string, patt
 	return r.trees[key], nil
 }
 
-// FilesDigest is the digest of the files below the project's folder that one of the globs matches, in the syntax of
-// .dockerignore: "migrations/**", "app/*.sql". Of a file count its path, whether it is executable, and its content or link
-// target. service is whose globs they are, for errors; the digest is "" where nothing matches.
-func FilesDigest(ctx context.Context, p *Project, service string, globs []string, o InputOptions) (string, error) {
+// entries are what a folder holds without what the patterns leave out, in a fixed order, with the digests of files.
+func (r *inputReader) entries(ctx context.Context, service, dir string, patterns []string) ([]*treeEntry, error) {
+	if err := checkContext(r.p, service, dir); err != nil {
+		return nil, err
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, fmt.Errorf("build context of service %s: %w", service, err)
+	}
+	w := &treeWalk{ctx: ctx, root: root}
+	if w.ignore, err = patternmatcher.New(patterns); err != nil {
+		return nil, fmt.Errorf("service %s: read patterns of .dockerignore: %w", service, err)
+	}
+	w.mayReappear = exceptions(w.ignore)
+	if err := w.folder("", patternmatcher.MatchInfo{}, false); err != nil {
+		return nil, unreadable(service, err)
+	}
+	if err := r.hashes.fill(ctx, root, w.entries); err != nil {
+		return nil, unreadable(service, err)
+	}
+	return w.entries, nil
+}
+
+// FileDigests are the digests of the files below the project's folder that one of the globs matches, by their paths. The rest is as
+// with FilesDigest.
+func FileDigests(ctx context.Context, p *Project, service string, globs []string, o InputOptions) (map[string]string, error) {
+	r, patterns := globReader(p, globs, o)
+	entries, err := r.entries(ctx, service, p.WorkingDir, patterns)
+	if err != nil {
+		return nil, err
+	}
+	r.hashes.save()
+	all := map[string]string{}
+	for _, e := range entries {
+		if e.kind != 'd' {
+			sum := sha256.Sum256(append(e.sum[:], e.link...))
+			all[e.path] = hex.EncodeToString(sum[:])
+		}
+	}
+	return all, nil
+}
+
+// globReader reads what globs match below the project's folder.
+func globReader(p *Project, globs []string, o InputOptions) (*inputReader, []string) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &inputReader{p: p, hashes: openHashes(o, p), trees: map[string]string{}, done: map[string]string{}}
+	r := &inputReader{p: p, hashes: openHashes(o, p, strings.Join(globs, "\x00")), trees: map[string]string{}, done: map[string]string{}}
 	patterns := []string{"**"}
 	for _, g := range globs {
 		patterns = append(patterns, "!"+strings.TrimPrefix(g, "./"))
 	}
+	return r, patterns
+}
+
+// FilesDigest is the digest of the files below the project's folder that one of the globs matches, in the syntax of
+// .dockerignore: "migrations/**", "app/*.sql". Of a file count its path, whether it is executable, and its content or link
+// target. service is whose globs they are, for errors; the digest is "" where nothing matches.
+func FilesDigest(ctx context.Context, p *Project, service string, globs []string, o InputOptions) (string, error) {
+	r, patterns := globReader(p, globs, o)
 	sum, err := r.treeWithout(ctx, service, p.WorkingDir, patterns)
 	if err != nil {
 		return "", err
@@ -93,6 +127,30 @@ func FilesDigest(ctx context.Context, p *Project, service string, globs []string
 		return "", nil
 	}
 	return "sha256:" + sum, nil
+}
+
+// FileDigest is the digest of the content of one regular file, which may be large and anywhere: "sha256:…".
+func FileDigest(ctx context.Context, p *Project, name string, o InputOptions) (string, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is no file", name)
+	}
+	hashes, stat := openHashes(o, p, "file\x00"+name), statOf(info)
+	sum, ok := hashes.known(name, stat)
+	if !ok {
+		if sum, err = hashFile(ctx, name); err != nil {
+			return "", err
+		}
+		hashes.learn(name, stat, sum)
+		hashes.save()
+	}
+	return "sha256:" + hex.EncodeToString(sum[:]), nil
 }
 
 // unreadable adds what to do to an error about a file of a build context.
@@ -244,7 +302,7 @@ func (h *fileHashes) fill(ctx context.Context, root string, entries []*treeEntry
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			sum, err := hashFile(name)
+			sum, err := hashFile(ctx, name)
 			if err != nil {
 				return gone(err)
 			}
@@ -256,15 +314,29 @@ func (h *fileHashes) fill(ctx context.Context, root string, entries []*treeEntry
 	return g.Wait()
 }
 
-func hashFile(name string) (sum [sha256.Size]byte, err error) {
+func hashFile(ctx context.Context, name string) (sum [sha256.Size]byte, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return sum, err
 	}
 	defer f.Close() // it was only read
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	if _, err := io.Copy(h, untilDone{ctx, f}); err != nil {
 		return sum, err
 	}
 	return [sha256.Size]byte(h.Sum(nil)), nil
+}
+
+// untilDone reads until a context ends.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads, unless the context has ended.
+func (u untilDone) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.Read(p)
 }

@@ -29,4 +29,6 @@ const (
 	LabelClaim = "dev.strake.claim"
 	// LabelOwner is on the claim container: an Owner as JSON.
 	LabelOwner = "dev.strake.owner"
+	// LabelFilling is on a container that is there while a volume is filled: the volume's name. Where it is left the volume is not whole.
+	LabelFilling = "dev.strake.filling"
 )

@@ -20,7 +20,8 @@ func Stop(want *Project, have State, services []string, grace *time.Duration) (P
 }
 
 // Start is the plan that starts what exists of the services (nil: all) and stands still, in the order of the
-// dependencies, each after what it depends on is ready; a one-shot that completed stays as it is where x-strake.once says so. want may be nil: then nothing is known of healthchecks.
+// dependencies, each after what it depends on is ready; a one-shot that completed stays as it is where x-strake.once says so. want may be nil: then
+// labels say what depends on what.
 func Start(want *Project, have State, services []string) (Plan, error) {
 	t := newTeardown(want, have)
 	if err := t.check(services); err != nil {
@@ -56,7 +57,9 @@ func withRestarted(want *Project, services []string) []string {
 	all := slices.Clone(services)
 	for i := 0; i < len(all); i++ {
 		for _, name := range slices.Sorted(maps.Keys(want.Services)) {
-			if d, ok := want.Services[name].DependsOn[all[i]]; ok && d.Restart && !slices.Contains(all, name) {
+			d, ok := want.Services[name].DependsOn[all[i]]
+			shares := slices.Contains(namespaceOwners(want.Services[name]), all[i]) // its namespace ends
+			if (ok && d.Restart || shares) && !slices.Contains(all, name) {
 				all = append(all, name)
 			}
 		}
@@ -91,10 +94,13 @@ func (t *teardown) eachInOrder(services []string, plan func(c Container, after [
 
 // readyAfter is the step after which dependency d, begun by step n, is as c needs it.
 func (t *teardown) readyAfter(c, d Container, n int) int {
-	if t.want == nil || n == 0 {
+	if n == 0 {
 		return n
 	}
-	dep := t.want.Services[c.Service()].DependsOn[d.Service()]
+	dep := Dependency{Condition: conditionOf(c, d.Service()), Required: true}
+	if t.want != nil {
+		dep = t.want.Services[c.Service()].DependsOn[d.Service()]
+	}
 	switch dep.Condition {
 	case types.ServiceConditionHealthy:
 		return t.wait(d.Service(), live{name: d.Name, start: n, was: d}, UntilHealthy, !dep.Required)
@@ -113,28 +119,13 @@ func picked(c Container, services []string) bool {
 // of its own is created, whose name is returned; the caller attaches to it and starts it. s is the service as it shall
 // run, slug the random part of the name, of which the first 12 characters are used.
 func OneOff(want *Project, have State, s Service, o DiffOptions, slug string) (Plan, string, error) {
-	p := newPlanner(want, have, o)
-	deps := slices.Sorted(maps.Keys(s.DependsOn))
-	if len(deps) > 0 && !o.NoDeps {
-		o.Services = deps
-		p = newPlanner(want, have, o)
+	o.Services, o.NoWait = nil, true
+	if !o.NoDeps {
+		o.Services = slices.Sorted(maps.Keys(s.DependsOn))
 	}
-	p.o.NoWait = true
-	var names []string
-	if !o.NoDeps && len(deps) > 0 {
-		var err error
-		if names, err = p.selected(); err != nil {
-			return nil, "", err
-		}
-	}
-	all := append(slices.Clone(names), s.Name)
-	if err := p.prepare(all); err != nil {
+	p, _, err := planned(want, have, o, []string{s.Name})
+	if err != nil {
 		return nil, "", err
-	}
-	for _, name := range names {
-		if err := p.service(name); err != nil {
-			return nil, "", err
-		}
 	}
 	if o.RemoveOrphans {
 		p.orphans()
@@ -154,7 +145,9 @@ func OneOff(want *Project, have State, s Service, o DiffOptions, slug string) (P
 	spec.Labels = containerLabels(s, 0, true, hash, o.Version)
 	spec.Labels[LabelSlug] = slug
 	p.add(Step{Op: CreateContainer, Name: name, Why: "asked for", Service: s.Name, Container: spec}, append(after, p.dependencies(s)...)...)
-	return p.plan, name, nil
+	p.imagesFirst()
+	plan, err := p.whole()
+	return plan, name, err
 }
 
 // ScopeOf is what has to be observed for any plan of the project: its own things by label, and by name whatever it

@@ -35,6 +35,10 @@ type (
 	FileReference = types.FileReferenceConfig
 	// Duration is a time span as compose files write it.
 	Duration = types.Duration
+	// Logging is a service's logging.
+	Logging = types.LoggingConfig
+	// AddressPool is one entry of a network's ipam.config.
+	AddressPool = types.IPAMPool
 	// WatchTrigger is one rule of a service's develop.watch.
 	WatchTrigger = types.Trigger
 )

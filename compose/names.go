@@ -90,3 +90,13 @@ func dependenciesOf(c Container) []string {
 	}
 	return deps
 }
+
+// conditionOf reads in LabelDependsOn what the container's service needs of another one; "" if nothing.
+func conditionOf(c Container, service string) string {
+	for d := range strings.SplitSeq(c.Labels[LabelDependsOn], ",") {
+		if parts := strings.Split(d, ":"); parts[0] == service && len(parts) > 1 {
+			return parts[1]
+		}
+	}
+	return ""
+}

@@ -2,13 +2,19 @@ package compose
 
 import (
 	"slices"
+	"strings"
 )
 
-// Nearest is the known word that was most likely meant, "" if none is near. Among equals the first in order wins.
+// Nearest is the known word that was most likely meant, "" if none is near: a third of the letters may be wrong, and where more
+// than one is, the first one is not, as it is in attach and detach. Among equals the first in order wins.
 func Nearest(word string, known []string) string {
-	best, bestDistance := "", max(2, len(word)/3)+1
+	best, bestDistance := "", max(1, (len(word)+1)/3)+1
 	for _, k := range slices.Sorted(slices.Values(known)) {
-		if d := distance(word, k); d < bestDistance && d < max(len(word), 2) && k != word {
+		d := distance(word, k)
+		if d > 1 && !strings.HasPrefix(k, word[:min(1, len(word))]) {
+			continue
+		}
+		if d < bestDistance && d < max(len(word), 2) && k != word {
 			best, bestDistance = k, d
 		}
 	}

@@ -19,9 +19,11 @@ const (
 	CreateNetwork Op = "create network"
 	// RemoveNetwork removes network Step.Target (a name or an id); an absent one is success.
 	RemoveNetwork Op = "remove network"
-	// CreateVolume makes Step.Volume under Step.Name, with the data of Step.Fill; one that is there is success.
+	// CreateVolume makes Step.Volume under Step.Name, with the data of Step.Fill; one that is there is success. While it is filled
+	// there is a container with LabelFilling; after a failure neither that nor the volume is there, unless the Host could not remove them.
 	CreateVolume Op = "create volume"
-	// RemoveVolume removes volume Step.Target and its data; an absent one is success.
+	// RemoveVolume removes volume Step.Target and its data; an absent one is success. With Step.Fill what an interrupted fill of
+	// it left is removed too.
 	RemoveVolume Op = "remove volume"
 	// RemoveImage removes the tag Step.Target; an absent one is success.
 	RemoveImage Op = "remove image"
@@ -59,7 +61,7 @@ const (
 	// DropClaim removes the claim container Step.Target (an id); an absent one is success.
 	DropClaim Op = "drop claim"
 	// Probe runs the healthcheck command of container Step.Target once: nil means healthy,
-	// *ProbeError that it answered otherwise, ErrNoHealthcheck that it has none.
+	// *ProbeError that it answered otherwise, ErrNoHealthcheck that it has none, also of one that does not run.
 	Probe Op = "probe"
 )
 
@@ -114,7 +116,7 @@ type Step struct {
 	Container *ContainerSpec
 	Network   *NetworkStep
 	Volume    *VolumeSpec
-	Fill      *VolumeFill // of CreateVolume: what the volume begins with; nil: nothing
+	Fill      *VolumeFill // of CreateVolume: what the volume begins with; nil: nothing. Of RemoveVolume: see there
 	Hook      *ServiceHook
 	Labels    map[string]string // of TakeClaim, CreateNetwork and CreateVolume: complete
 	Grace     *time.Duration    // of StopContainer and RestartContainer

@@ -153,6 +153,10 @@ func (s *story) turn(words []string) string {
 		plan = func(st compose.State) (compose.Plan, error) {
 			return compose.Restart(s.project, st, rest, nil, o.NoDeps)
 		}
+	case "renew-data":
+		plan = func(st compose.State) (compose.Plan, error) {
+			return compose.Renew(s.project, st, rest, []string{"migrate"}, compose.DiffOptions{Version: "test", Recreate: "never"})
+		}
 	case "run":
 		plan = func(st compose.State) (compose.Plan, error) {
 			p, _, err := compose.OneOff(s.project, st, s.project.Services[rest[0]], compose.DiffOptions{NoDeps: o.NoDeps, Version: "test"}, "0123456789ab")
@@ -178,11 +182,23 @@ func (s *story) turn(words []string) string {
 	}
 	var text string
 	scope := compose.ScopeOf(s.project, nil)
-	_, _, err := compose.Converge(ctx, s.host, scope, plan, compose.ConvergeOptions{Planned: func(p compose.Plan, _ compose.State) { text = p.String() }})
+	_, _, err := compose.Converge(ctx, s.host, scope, plan, compose.ConvergeOptions{Planned: func(p compose.Plan, _ compose.State) { text = p.String(); s.checkOrder(p) }})
 	if err != nil {
 		text += "error: " + err.Error() + "\n"
 	}
 	return ids.ReplaceAllString(text, "<id>$1")
+}
+
+// checkOrder wants each step to wait for earlier ones only.
+func (s *story) checkOrder(p compose.Plan) {
+	s.t.Helper()
+	for i, step := range p {
+		for _, after := range step.After {
+			if after >= i {
+				s.t.Errorf("step %d (%s) waits for step %d", i, step, after)
+			}
+		}
+	}
 }
 
 // kill does the first n steps of an up, one after the other.

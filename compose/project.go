@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,8 @@ type Project struct {
 	// Warnings are sentences for people about what the files say and strake does otherwise.
 	Warnings []string
 
-	whole    *types.Project // with the networks, volumes, … that no enabled service uses; nil: Project is whole
+	absent   map[string]bool // the files of secrets and configs that are not there
+	whole    *types.Project  // with the networks, volumes, … that no enabled service uses; nil: Project is whole
 	lenient  bool
 	findings []finding // what the files say and strake does not do
 	sources  *sources
@@ -45,11 +47,15 @@ type LoadOptions struct {
 	Dir     string
 	Environ []string  // KEY=VALUE, the process's environment
 	Stdin   io.Reader // what the file "-" holds; nil is empty
+	// Root confines a project that is not trusted: a file that loading would read and that is not below this folder, symbolic links
+	// followed, is an error. "" confines nothing.
+	Root string
 	// Offline refuses what would have to be fetched: remote includes and extends.
 	Offline bool
 	// CacheDir holds a note of which files were checked already, so that they are not checked again; "" keeps none.
 	CacheDir string
-	// AllowUnsupported takes what strake does not do for a warning: for what only looks at a stack, stops or removes it.
+	// AllowUnsupported takes what strake does not do for a warning, and a lost env_file for none: for what only looks at a
+	// stack, stops or removes it.
 	AllowUnsupported bool
 	// NoInterpolate leaves ${…} as written, for `config --no-interpolate`: only AsWritten takes it, as a value that is
 	// not filled in may not fit the model.
@@ -132,23 +138,41 @@ func (in *input) project(ctx context.Context, checked bool) (*Project, error) {
 	if err != nil {
 		return nil, src.explain(err)
 	}
+	if err := in.checkNamed(model); err != nil {
+		return nil, err
+	}
 	if err := src.checkPlaces(model); err != nil {
 		return nil, err
 	}
 	opts := loader.ToOptions(&in.details, []func(*loader.Options){in.options()})
 	name, _ := model["name"].(string)
 	opts.SetProjectName(name, true)
-	inner, err := loader.ModelToProject(model, opts, in.details)
+	inner, err := toProject(model, opts, in.details)
 	if err != nil {
+		opts.SkipConsistencyCheck, opts.SkipResolveEnvironment, opts.SkipResolveLabels = true, true, true
+		if loose, looseErr := toProject(model, opts, in.details); looseErr == nil {
+			err = cmp.Or(src.inconsistent(loose), err)
+		}
 		return nil, src.explain(err)
+	}
+	if in.o.AllowUnsupported { // a lost env_file is nothing to who looks, stops or removes
+		if resolved, err := inner.WithServicesEnvironmentResolved(true); err == nil {
+			inner = resolved
+		}
 	}
 	inner.ComposeFiles = in.files()
 	label(inner, in.envFiles)
-	p := &Project{Project: inner, EnvFiles: in.envFiles, Warnings: slices.Concat(in.found, src.unread()), whole: inner, lenient: in.o.AllowUnsupported, findings: findings, sources: src}
+	p := &Project{Project: inner, EnvFiles: in.envFiles, Warnings: slices.Concat(in.found, src.unread()), absent: absentFiles(inner), whole: inner, lenient: in.o.AllowUnsupported, findings: findings, sources: src}
 	if p.Settings, err = src.settings(inner); err != nil {
 		return nil, err
 	}
 	return p.narrowed(inner, findings)
+}
+
+// toProject is compose-go's ModelToProject.
+func toProject(model map[string]any, opts *loader.Options, details types.ConfigDetails) (_ *types.Project, err error) {
+	defer unpanicked(&err)
+	return loader.ModelToProject(model, opts, details)
 }
 
 // label gives each service the labels that Docker Compose gives its containers before it looks at anything else.
@@ -170,7 +194,10 @@ func label(p *types.Project, envFiles []string) {
 func (p *Project) narrowed(inner *types.Project, findings []finding) (*Project, error) {
 	other := *p
 	other.Project = inner.WithoutUnresolvedOptionalDependencies().WithoutUnnecessaryResources()
-	warnings, err := judge(other.Project, findings, p.lenient)
+	warnings, err := p.sources.judge(other.Project, findings, p.lenient)
+	if err == nil && !p.lenient {
+		err = p.sources.unworkable(other.Project)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package compose
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/schema"
@@ -30,12 +30,21 @@ func (src *sources) explain(err error) error {
 	case errors.As(err, &hinted):
 		return err
 	}
-	for _, known := range []func(error) error{src.missingVariable, src.unreadable, src.notYAML, src.notValid, src.undefined, src.shape} {
+	for _, known := range []func(error) error{src.missingVariable, src.unreadable, src.notYAML, func(error) error { return src.invalid() }, src.notFound, src.shape,
+		func(error) error { return src.unreadableValues() }} {
 		if e := known(err); e != nil {
 			return e
 		}
 	}
-	return errors.New(strings.TrimSuffix(err.Error(), ": invalid compose project"))
+	return &HintedError{Err: errors.New(strings.TrimSuffix(err.Error(), ": invalid compose project")), Next: "correct the file; strake config -q checks it"}
+}
+
+// unpanicked, when it is deferred, makes an error of a panic of compose-go: before it checks a file it takes some of its values for
+// texts. What is wrong with them is then found by explain.
+func unpanicked(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("a value that compose-go did not expect: %v", r)
+	}
 }
 
 // hintf is an error that says where in the files it is.
@@ -44,19 +53,13 @@ func (src *sources) hintf(place, next, format string, args ...any) error {
 }
 
 var (
-	atPath        = regexp.MustCompile(`error while interpolating (\S+): `)
-	badTemplate   = regexp.MustCompile(`(?s)^invalid interpolation format for (\S+?)\.?\n.*\n(.*)$`)
-	notThere      = regexp.MustCompile(`^(env|label) file (.*) not found: `)
-	parseError    = regexp.MustCompile(`(?s)^failed to parse (.*?): (?:yaml: )?(.*)$`)
-	yamlLine      = regexp.MustCompile(`^(?s:.*)\bline (\d+)(?:, column (\d+))?: ([^\n]*)$`)
-	yamlStart     = regexp.MustCompile(`^(?:construct errors|unmarshal errors):\s*line \d+: `)
-	invalid       = regexp.MustCompile(`(?s)^validating (.*?): (.*)$`)
-	unknownKey    = regexp.MustCompile(`^(\S*?) ?(?: ?additional properties (.*) not allowed| ?false schema)$`)
-	quoted        = regexp.MustCompile(`'([^']*)'`)
-	undefinedName = regexp.MustCompile(`^service "(.*)" refers to undefined (build secret|network|volume|secret|config|model) (.*?)(?:: invalid compose project)?$`)
-	undefinedDep  = regexp.MustCompile(`^service "(.*)" depends on undefined service "(.*?)"`)
-	notExtended   = regexp.MustCompile(`^cannot extend service "(.*)" in (.*): service "(.*?)" not found`)
-	noImage       = regexp.MustCompile(`^service "(.*)" has neither an image nor a build context`)
+	atPath      = regexp.MustCompile(`error while interpolating (\S+): `)
+	badTemplate = regexp.MustCompile(`(?s)^invalid interpolation format for (\S+?)\.?\n.*\n(.*)$`)
+	notThere    = regexp.MustCompile(`^(env|label) file (.*) not found: `)
+	badEnvFile  = regexp.MustCompile(`^failed to read (.*?): ((?s).*)$`)
+	envLine     = regexp.MustCompile(`^line (\d+): (.*)`)
+	badFormat   = regexp.MustCompile(`^unsupported env_file format "(.*)"$`)
+	notExtended = regexp.MustCompile(`^cannot extend service "(.*)" in (.*): service "(.*?)" not found`)
 )
 
 // missingVariable is about ${…}.
@@ -92,6 +95,15 @@ func (src *sources) unreadable(err error) error {
 		}
 		return src.hintf(src.mention(filepath.Base(m[2])), next, "%s: there is no file %s", key, m[2])
 	}
+	if m := badEnvFile.FindStringSubmatch(err.Error()); m != nil {
+		if line := envLine.FindStringSubmatch(m[2]); line != nil {
+			return src.hintf(src.show(m[1])+":"+line[1]+": ", "write each line as KEY=VALUE", "env file: %s", line[2])
+		}
+		return src.hintf(src.mention(filepath.Base(m[1])), "name a file of KEY=VALUE lines", "read env file %s: %s", m[1], reason(err))
+	}
+	if m := badFormat.FindStringSubmatch(err.Error()); m != nil {
+		return src.hintf(src.mention("format: "+m[1]), "write raw, or take format out", "env_file has no format %s", m[1])
+	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		next := "correct the path in include or extends; it is relative to the file that it stands in"
@@ -103,85 +115,13 @@ func (src *sources) unreadable(err error) error {
 	return nil
 }
 
-// notYAML is about files that do not parse.
-func (src *sources) notYAML(err error) error {
-	m := parseError.FindStringSubmatch(err.Error())
+// notFound is about a service that is extended and not there.
+func (src *sources) notFound(err error) error {
+	m := notExtended.FindStringSubmatch(err.Error())
 	if m == nil {
 		return nil
 	}
-	place, text := src.show(m[1])+": ", yamlStart.ReplaceAllString(m[2], "")
-	if l := yamlLine.FindStringSubmatch(text); l != nil {
-		place, text = src.show(m[1])+":"+l[1]+": ", l[3]
-		if l[2] != "" {
-			place = src.show(m[1]) + ":" + l[1] + ":" + l[2] + ": "
-		}
-	}
-	return src.hintf(place, "look at this line and the one above it: indentation, quotes, brackets", "no valid YAML: %s", strings.TrimSpace(text))
-}
-
-// notValid is about what the specification's schema does not allow.
-func (src *sources) notValid(err error) error {
-	m := invalid.FindStringSubmatch(err.Error())
-	if m == nil {
-		return nil
-	}
-	if k := unknownKey.FindStringSubmatch(m[2]); k != nil {
-		parent, wrong := k[1], ""
-		if q := quoted.FindStringSubmatch(k[2]); q != nil {
-			wrong = q[1]
-		} else if i := strings.LastIndexByte(parent, '.'); i >= 0 {
-			parent, wrong = parent[:i], parent[i+1:]
-		} else {
-			parent, wrong = "", parent
-		}
-		path := strings.TrimPrefix(parent+"."+wrong, ".")
-		next := "correct the key, or begin it with x- if another program reads it"
-		if near := Nearest(wrong, keysBelow(parent)); near != "" {
-			next = "did you mean " + near + "?"
-		}
-		return src.hintf(src.placeOf(path, true), next, "%s is not a key of compose files", path)
-	}
-	path, says, _ := strings.Cut(m[2], " ")
-	next := "correct the value"
-	if list, ok := strings.CutPrefix(says, "value must be one of "); ok {
-		var known []string
-		for _, q := range quoted.FindAllStringSubmatch(list, -1) {
-			known = append(known, q[1])
-		}
-		next = "write " + strings.Join(known, ", ")
-		if near := Nearest(src.valueOf(path), known); near != "" {
-			next = "did you mean " + near + "?"
-		}
-	}
-	for old, plain := range map[string]string{"must be a array": "must be a list", "must be a object": "must be a mapping", "value must be one of": "must be one of"} {
-		says = strings.Replace(says, old, plain, 1)
-	}
-	return src.hintf(src.placeOf(path, false), next, "%s %s", cmp.Or(path, "the file"), says)
-}
-
-// undefined is about names that nothing is called by.
-func (src *sources) undefined(err error) error {
-	text := err.Error()
-	if m := undefinedName.FindStringSubmatch(text); m != nil {
-		section := strings.TrimPrefix(m[2], "build ") + "s"
-		next := "add it to " + section + ": at the top level"
-		if near := Nearest(m[3], src.names(section)); near != "" {
-			next = "did you mean " + near + "? if not, " + next
-		}
-		return src.hintf(src.place([]string{"services", m[1], section, m[3]}, false), next, "service %s uses the %s %s, which is not defined", m[1], m[2], m[3])
-	}
-	if m := undefinedDep.FindStringSubmatch(text); m != nil {
-		place := src.place([]string{"services", m[1], "depends_on", m[2]}, true)
-		services := src.names("services")
-		if slices.Contains(services, m[2]) {
-			return src.hintf(place, "add --profile with its profile, or write required: false", "service %s depends on %s, whose profile is not active", m[1], m[2])
-		}
-		return src.hintf(place, nearOr(m[2], services, "the services are "+strings.Join(services, ", ")), "service %s depends on %s, which is not defined", m[1], m[2])
-	}
-	if m := notExtended.FindStringSubmatch(text); m != nil {
-		return src.hintf(src.place([]string{"services", m[1], "extends"}, false), nearOr(m[3], src.names("services"), "name a service of that file"), "service %s extends %s, which is not in %s", m[1], m[3], src.show(m[2]))
-	}
-	return nil
+	return src.hintf(src.place([]string{"services", m[1], "extends"}, false), nearOr(m[3], src.names("services"), "name a service of that file"), "service %s extends %s, which is not in %s", m[1], m[3], src.show(m[2]))
 }
 
 func nearOr(name string, known []string, otherwise string) string {
@@ -204,9 +144,6 @@ func (src *sources) shape(err error) error {
 	}
 	if chain, ok := strings.CutPrefix(text, "Circular reference:\n"); ok {
 		return src.hintf("", "take one of these extends out", "services extend each other in a circle: %s", circle(strings.Split(strings.TrimSpace(chain), "\n  extends ")))
-	}
-	if m := noImage.FindStringSubmatch(text); m != nil {
-		return src.hintf(src.place([]string{"services", m[1]}, true), "add image: or build:", "service %s has neither image nor build", m[1])
 	}
 	switch text {
 	case "empty compose file":
@@ -242,17 +179,6 @@ func (src *sources) placeOf(path string, key bool) string {
 	return src.place(strings.Split(tree.Path(path).Parent().String(), "."), key)
 }
 
-// valueOf is the text at a path with dots, as the last file has it.
-func (src *sources) valueOf(path string) string {
-	files := src.all()
-	for i := len(files) - 1; i >= 0; i-- {
-		if n := find(files[i].root, strings.Split(path, "."), false); n != nil {
-			return n.Value
-		}
-	}
-	return ""
-}
-
 // mention is the first line of the given files that has a text, as "file:line: ".
 func (src *sources) mention(text string) string {
 	for _, f := range src.files {
@@ -280,21 +206,21 @@ func (src *sources) names(section string) []string {
 }
 
 // keysBelow are the names that the specification has below a path of a file; those of the table that are refused count too.
-func keysBelow(path string) []string {
+func keysBelow(path []string) []string {
+	at := tree.NewPath()
+	for _, part := range path {
+		if _, err := strconv.Atoi(part); err == nil && len(path) > 2 {
+			part = tree.PathMatchList
+		}
+		at = at.Next(part)
+	}
 	var known []string
 	for _, p := range schema.AttributePaths() {
-		if strings.HasSuffix(string(p), "*") {
-			continue
-		}
-		if path == "" && p.Parent() == "" || path != "" && tree.Path(path).Matches(p.Parent()) {
-			known = append(known, p.Last())
+		if last := p.Last(); p.Parent() == "" && at == "" || at != "" && at.Matches(p.Parent()) && last != tree.PathMatchAll && last != tree.PathMatchList {
+			known = append(known, last)
 		}
 	}
 	return known
-}
-
-func sortWrong(wrong []wrongSetting) {
-	slices.SortFunc(wrong, func(a, b wrongSetting) int { return slices.Compare(a.path, b.path) })
 }
 
 // compileSchema makes ready in the background what the first Load of a process needs and what takes it longest; the function

@@ -35,7 +35,8 @@ type input struct {
 	found    []string // what to say of how the files were found
 	details  types.ConfigDetails
 	name     string
-	explicit bool // whether the name wins over name: in the files
+	confined *confined // nil without Root
+	explicit bool      // whether the name wins over name: in the files
 	profiles []string
 }
 
@@ -71,6 +72,11 @@ func resolveInput(o LoadOptions) (*input, error) {
 	}
 	if err := in.read(files); err != nil {
 		return nil, err
+	}
+	if o.Root != "" {
+		if err := in.confine(); err != nil {
+			return nil, err
+		}
 	}
 	in.profiles = o.Profiles
 	if len(in.profiles) == 0 {
@@ -128,6 +134,9 @@ func (in *input) readEnv(dir string) error {
 		files = []string{file}
 	}
 	for _, f := range files {
+		if err := in.check("env file", f); err != nil {
+			return err
+		}
 		if s, err := os.Stat(f); err != nil {
 			return &HintedError{Err: fmt.Errorf("read env file %s: %w", f, reason(err)), Next: "create it, or leave out --env-file (COMPOSE_ENV_FILES) for it"}
 		} else if s.IsDir() {
@@ -178,7 +187,7 @@ func (in *input) findFiles(files []string) ([]string, error) {
 			}
 			return files, nil
 		}
-		if filepath.Dir(dir) == dir {
+		if filepath.Dir(dir) == dir || in.o.Root != "" && !Within(in.o.Root, filepath.Dir(dir)) {
 			names := cli.DefaultFileNames
 			return nil, &HintedError{Err: fmt.Errorf("%w in %s or a folder above it (looked for %s)", ErrNoFile, start, strings.Join(names, ", ")),
 				Next: "go to the project's folder, or name the file with -f"}
@@ -219,6 +228,11 @@ func (in *input) read(files []string) error {
 		files = append(slices.Clone(files), extra)
 	}
 	for _, f := range files {
+		if f != stdinName {
+			if err := in.check("compose file", f); err != nil {
+				return err
+			}
+		}
 		text, err := in.content(f)
 		if err != nil {
 			next := "correct -f or COMPOSE_FILE"
@@ -280,15 +294,19 @@ func (in *input) options() func(*loader.Options) {
 		o.ResolvePaths = true
 		loader.WithDiscardEnvFiles(o) // Docker Compose's config hash is without them
 		o.SkipInterpolation = in.o.NoInterpolate
+		o.SkipResolveEnvironment = in.o.AllowUnsupported // as far as it goes: resolved later
 		o.ConvertWindowsPaths = utils.StringToBool(in.env["COMPOSE_CONVERT_WINDOWS_PATHS"])
 		o.ResourceLoaders = []loader.ResourceLoader{refuseRemote{}}
+		if in.confined != nil {
+			o.ResourceLoaders = append(o.ResourceLoaders, in.confined)
+		}
 	}
 }
 
 // model is the merged, interpolated and normalised file as a tree, and what is in it that strake does not do. Files that are
 // known to be checked are not checked again.
-func (in *input) model(ctx context.Context, src *sources, checked bool) (map[string]any, []finding, error) {
-	var found []finding
+func (in *input) model(ctx context.Context, src *sources, checked bool) (_ map[string]any, found []finding, err error) {
+	defer unpanicked(&err)
 	listen := func(o *loader.Options) { o.Listeners = []loader.Listener{src.listen} }
 	if checked {
 		model, err := loader.LoadModelWithContext(ctx, in.details, in.options(), listen, loader.WithSkipValidation)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -81,28 +82,78 @@ func loadStory(t *testing.T, archive *txtar.Archive) []byte {
 	}
 	if err != nil {
 		add("error", err.Error())
-		var h compose.Hinted
-		if !errors.As(err, &h) {
-			t.Errorf("Load = %v, want an error with a hint", err)
-		} else {
-			add("hint", h.Hint())
-		}
+		add("hint", strings.Join(hints(t, err), "\n"))
 		return txtar.Format(out)
 	}
 	text, err := p.Text(false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings, err := yaml.Marshal(p.Settings)
+	add("warnings", strings.Join(p.Warnings, "\n"))
+	add("settings", settingsText(t, p.Settings))
+	add("config", string(text))
+	return txtar.Format(out)
+}
+
+// settingsText is what of the settings is not zero, as YAML.
+func settingsText(t *testing.T, s compose.Settings) string {
+	t.Helper()
+	text, err := yaml.Marshal(s)
+	var all map[string]any
+	if err == nil {
+		err = yaml.Unmarshal(text, &all)
+	}
+	if written, _ := pruned(all).(map[string]any); err == nil && len(written) > 0 {
+		text, err = yaml.Marshal(written)
+	} else {
+		text = nil
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	add("warnings", strings.Join(p.Warnings, "\n"))
-	if s := string(settings); !strings.HasPrefix(s, "ports: \"\"\nmigrate:\n    service: \"\"\nservices: {}") {
-		add("settings", s)
+	return string(text)
+}
+
+// pruned is v without what is empty, nil where nothing is left.
+func pruned(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, e := range v {
+			if v[key] = pruned(e); v[key] == nil {
+				delete(v, key)
+			}
+		}
+		if len(v) == 0 {
+			return nil
+		}
+	case []any:
+		if len(v) == 0 {
+			return nil
+		}
+	case string, int, float64, bool:
+		if reflect.ValueOf(v).IsZero() || v == "0s" {
+			return nil
+		}
 	}
-	add("config", string(text))
-	return txtar.Format(out)
+	return v
+}
+
+// hints are the hints of an error, or of each of those that it joins.
+func hints(t *testing.T, err error) []string {
+	t.Helper()
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []string
+		for _, e := range joined.Unwrap() {
+			all = append(all, hints(t, e)...)
+		}
+		return all
+	}
+	var h compose.Hinted
+	if !errors.As(err, &h) {
+		t.Errorf("Load = %v, want an error with a hint", err)
+		return nil
+	}
+	return []string{h.Hint()}
 }
 
 // loadArgs reads the flags of a story.

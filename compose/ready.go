@@ -18,9 +18,10 @@ const (
 	// oldLooks is how often the engine is asked again about a container that ran when the run began: its list lags behind its
 	// events, so that one which had just exited then may have been listed as running.
 	oldLooks = 2
-	// settle is how long something without a healthcheck must have run to count as running: most programs that cannot
-	// run at all have exited by then. settleAgain holds after it exited once, and crashLoop exits are enough to give up.
-	settle      = 250 * time.Millisecond
+	// settle is how long something without a healthcheck must have run to count as running: interpreted programs that a wrong
+	// setting ends have exited by then, and Docker Compose's --wait looks after half a second. settleAgain holds after it exited once,
+	// and crashLoop exits are enough to give up.
+	settle      = 600 * time.Millisecond
 	settleAgain = time.Second
 	crashLoop   = 5
 )
@@ -56,7 +57,7 @@ type waiter struct {
 	looks    int       // how often the engine was asked about that
 	since    time.Time // when it was first seen running after so many deaths
 	deaths   int
-	exited   time.Time // since when it stands still, or when the engine was asked about that
+	stood    time.Time // since when it stands still, or when the engine was asked about that
 	answered bool      // the healthcheck is known to be absent, or left to the engine
 }
 
@@ -116,7 +117,8 @@ func (w *waiter) asks() bool {
 func (w *waiter) verdict(seen tracked) (done bool, err error) {
 	healthy := w.s.Until == UntilHealthy || w.s.Until == UntilReady
 	switch {
-	case seen.phase == phaseExited && seen.code == 0 && w.s.Until != UntilHealthy:
+	case seen.phase == phaseExited && seen.code == 0 && w.s.Until != UntilHealthy && (!w.s.Restarts || w.s.Until == UntilCompleted):
+		w.exited[w.i] = true
 		return true, nil
 	case seen.phase == phaseExited && !w.s.Restarts:
 		err := w.notReady(fmt.Sprintf("exited with code %d", seen.code))
@@ -162,10 +164,14 @@ func (w *waiter) ask(ctx context.Context, seen tracked) (done bool, err error) {
 		}
 	}
 	if seen.phase == phaseExited && w.s.Restarts {
-		return false, w.givenUp(ctx, seen)
+		if done, err := w.givenUp(ctx, seen); done || err != nil {
+			return done, err
+		}
+	} else {
+		w.stood = time.Time{}
 	}
-	w.exited = time.Time{}
-	if !w.asks() || seen.phase != phaseRunning && seen.phase != phaseStarted {
+	stands := seen.phase == phaseExited && !w.o.EngineHealth // it is known of such a one, too, whether it has a healthcheck
+	if !w.asks() || seen.phase != phaseRunning && seen.phase != phaseStarted && !stands {
 		return false, nil
 	}
 	if w.o.EngineHealth {
@@ -191,21 +197,26 @@ func (w *waiter) ask(ctx context.Context, seen tracked) (done bool, err error) {
 	return false, nil
 }
 
-// givenUp is the error for a container that the engine restarts in general and will not restart any more: its policy allows so
-// many attempts, or somebody stopped it. It asks the engine when the container has stood still for eventPatience, and again.
-func (w *waiter) givenUp(ctx context.Context, seen tracked) error {
-	if w.exited.IsZero() {
-		w.exited = time.Now()
+// givenUp is whether a container that the engine restarts in general ran to its end and is not restarted (on-failure); the error
+// is for one that will not be restarted any more: its policy allows so many attempts, or somebody stopped it. It asks the engine
+// when the container has stood still for eventPatience, and again.
+func (w *waiter) givenUp(ctx context.Context, seen tracked) (done bool, err error) {
+	if w.stood.IsZero() {
+		w.stood = time.Now()
 	}
-	if time.Since(w.exited) < eventPatience {
-		return nil
+	if time.Since(w.stood) < eventPatience {
+		return false, nil
 	}
-	w.exited = time.Now()
+	w.stood = time.Now()
 	status, err := w.refresh(ctx)
-	if err == nil && status == Exited {
-		return w.notReady(fmt.Sprintf("exited with code %d and is not restarted", seen.code))
+	switch {
+	case err != nil || status != Exited:
+		return false, err
+	case seen.code == 0 && w.s.Until != UntilHealthy:
+		w.exited[w.i] = true
+		return true, nil
 	}
-	return err
+	return false, w.notReady(fmt.Sprintf("exited with code %d and is not restarted", seen.code))
 }
 
 // refresh asks the engine about the container, whose start may have brought no event, and returns its status; "" if it is gone.

@@ -54,3 +54,31 @@ func TestWait_EndsDuringAProbe(t *testing.T) {
 		}
 	})
 }
+
+// TestWait_TellsWhatRanToItsEnd: ready and done are different things to say.
+func TestWait_TellsWhatRanToItsEnd(t *testing.T) {
+	for _, tt := range []struct {
+		service string
+		exited  bool
+		took    time.Duration
+	}{
+		{"{image: nginx}", false, time.Second},
+		{`{image: busybox, command: "exit 0"}`, true, 200 * time.Millisecond},
+		{`{image: busybox, command: "exit 0", restart: on-failure}`, true, 3 * time.Second}, // which may be restarted for all that is known at first
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			var last compose.Event
+			p := project(t, "services: {job: "+tt.service+"}")
+			_, _, err := compose.Converge(t.Context(), memory(), compose.ScopeOf(p, nil), func(st compose.State) (compose.Plan, error) {
+				return compose.Diff(p, st, compose.DiffOptions{Version: "test"})
+			}, compose.ConvergeOptions{Run: compose.RunOptions{Note: func(e compose.Event) { last = e }}})
+			if err != nil || last.Kind != compose.StepDone || last.Exited != tt.exited {
+				t.Errorf("%s: Converge = %v, last event %s, exited %v, want %v", tt.service, err, last.Kind, last.Exited, tt.exited)
+			}
+			if took := time.Since(begin); took > tt.took {
+				t.Errorf("%s: it took %s, want at most %s", tt.service, took, tt.took)
+			}
+		})
+	}
+}

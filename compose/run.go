@@ -62,6 +62,7 @@ type runner struct {
 	done    []chan struct{} // closed when the step has ended or will never begin
 	ok      []bool          // read after done is closed
 	same    []bool          // the image did not change; read after done is closed
+	exited  []bool          // what was waited for ran to its end
 	errs    []error         // in the order of the plan; nil for steps that did not fail
 	tracker *tracker
 	note    sync.Mutex
@@ -75,7 +76,7 @@ func newRunner(h Host, p Plan, o RunOptions) *runner {
 		o.Now = time.Now
 	}
 	r := &runner{host: h, plan: p, o: o, slots: make(chan struct{}, o.Parallel), done: make([]chan struct{}, len(p)),
-		ok: make([]bool, len(p)), same: make([]bool, len(p)), errs: make([]error, len(p))}
+		ok: make([]bool, len(p)), same: make([]bool, len(p)), exited: make([]bool, len(p)), errs: make([]error, len(p))}
 	for i := range r.done {
 		r.done[i] = make(chan struct{})
 	}
@@ -119,7 +120,7 @@ func (r *runner) run(ctx context.Context, i int, cancel context.CancelCauseFunc)
 	switch {
 	case err == nil:
 		r.ok[i] = true
-		r.event(i, Event{Kind: StepDone, Unchanged: r.same[i]})
+		r.event(i, Event{Kind: StepDone, Unchanged: r.same[i], Exited: r.exited[i]})
 	case s.Optional && ctx.Err() == nil && (s.Op == Wait || errors.Is(err, ErrInUse)):
 		r.ok[i] = true
 		r.event(i, Event{Kind: StepWarning, Text: err.Error(), Err: err})
@@ -134,7 +135,8 @@ func (r *runner) run(ctx context.Context, i int, cancel context.CancelCauseFunc)
 
 // wrapStep says what was being done, unless the error says it itself.
 func wrapStep(s Step, err error) error {
-	if s.Op == Wait {
+	switch s.Op {
+	case Wait, BuildImage, PullImage:
 		return err
 	}
 	return fmt.Errorf("%s %s: %w", s.Op.phrase(), s.Name, err)

@@ -47,7 +47,12 @@ func schemaOf(t reflect.Type) map[string]any {
 	case t.Kind() == reflect.Pointer:
 		return schemaOf(t.Elem())
 	case t == reflect.TypeFor[time.Duration]():
-		return map[string]any{"type": []string{"string", "null"}, "format": "duration", "examples": []string{"1m30s"}}
+		return map[string]any{"type": []string{"string", "null"}, "format": "duration", "examples": []string{"1m30s", "2d"}}
+	case t == reflect.TypeFor[Bytes]():
+		return map[string]any{"type": []string{"integer", "string", "null"}, "examples": []string{"512m", "2g"}}
+	case t == reflect.TypeFor[Variables]():
+		return map[string]any{"type": []string{"array", "object", "null"}, "items": map[string]any{"type": "string"},
+			"additionalProperties": map[string]any{"type": []string{"string", "number", "boolean", "null"}}}
 	case t.Kind() == reflect.Struct:
 		properties := map[string]any{}
 		for _, f := range settingFields(t) {
@@ -65,6 +70,8 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": []string{"array", "null"}, "items": schemaOf(t.Elem())}
 	case t.Kind() == reflect.Bool:
 		return map[string]any{"type": []string{"boolean", "string", "null"}}
+	case t.Kind() == reflect.Float64:
+		return map[string]any{"type": []string{"number", "string", "null"}}
 	case t.Kind() == reflect.Int:
 		return map[string]any{"type": []string{"integer", "string", "null"}}
 	}

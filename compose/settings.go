@@ -3,6 +3,7 @@ package compose
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,10 @@ type Settings struct {
 	Ports PortMode `strake:"ports" enum:"fixed,auto" doc:"What happens when a published host port is taken: fixed makes it an error, auto takes a free port."`
 	// Migrate is the step that brings a database's schema to what the project's commit wants.
 	Migrate MigrateSettings `strake:"migrate" doc:"The step that brings a database's schema to what this commit wants."`
+	// Registry is where images of this project are published: a registry and a path below it, such as ghcr.io/acme; "" is nowhere.
+	Registry string `strake:"registry" doc:"Where images of this project, such as its seeds, are published: a registry and a path below it, such as ghcr.io/acme."`
+	// Previews is the policy of previews; only the default branch's counts.
+	Previews PreviewSettings `strake:"previews" doc:"The policy of previews; it is read from the default branch only."`
 	// Services holds each service's own x-strake, by name; services without one are absent.
 	Services map[string]ServiceSettings `strake:"-"`
 }
@@ -33,7 +38,7 @@ type MigrateSettings struct {
 // SeedSettings is x-strake.seed of a service whose data is sealed in an image. The zero value starts from what the service
 // makes of an empty folder.
 type SeedSettings struct {
-	From string   `strake:"from" doc:"A dump that is restored first: SQL (plain, .gz or .zst) or pg_dump's custom format, a path or s3://bucket/key."`
+	From string   `strake:"from" doc:"A dump that is restored first: SQL, pg_dump's custom format or an .rdb file, each also as .gz or .zst; a path or s3://bucket/path."`
 	With []string `strake:"with" doc:"One-shot services that write data, run in this order after the migrations."`
 }
 
@@ -44,6 +49,8 @@ type ServiceSettings struct {
 	// Inputs are globs below the project's folder; of a service that makes data they are all that its result depends on. nil:
 	// all that its image is built from.
 	Inputs []string `strake:"inputs" doc:"Globs of the files that this step's result depends on, such as migrations/**; without them it is all that its image is built from."`
+	// Route is not nil where the file says how the service is reached through the gateway; see Routes.
+	Route *RouteSettings `strake:"route" doc:"How the service is reached through the gateway; where any service says it, only those that do are."`
 	// Once leaves a one-shot alone that completed and did not change, instead of running it at every up.
 	Once bool `strake:"once" doc:"A one-shot that completed and did not change is not run again by up and start."`
 }
@@ -73,22 +80,59 @@ func (src *sources) settings(p *types.Project) (Settings, error) {
 			s.Services[name] = one
 		}
 	}
-	d.checkSteps(s, all)
+	if s.Registry != "" && !IsRegistry(s.Registry) {
+		path := []string{settingsKey, "registry"}
+		d.wrong = append(d.wrong, wrongSetting{path, false, fmt.Sprintf("%s is %q", settingPath(path), s.Registry),
+			"write a host and a path in lower case such as ghcr.io/acme, without https:// and without a tag"})
+	}
+	names := slices.Sorted(maps.Keys(all))
+	d.checkSteps(s, p.Extensions[settingsKey], all)
+	d.checkPreviews(s.Previews, names)
+	for _, name := range names {
+		if r := s.Services[name].Route; r != nil {
+			d.checkRoute(name, *r)
+		}
+	}
 	return s, src.settingErrors(d.wrong)
 }
 
-// checkSteps refuses steps that are no services.
-func (d *settingsDecoder) checkSteps(s Settings, all types.Services) {
+// restartOf is a service's restart policy, in the words of its attribute restart; deploy's comes before that.
+func restartOf(s types.ServiceConfig) string {
+	switch {
+	case s.Deploy == nil || s.Deploy.RestartPolicy == nil:
+		return s.Restart
+	case s.Deploy.RestartPolicy.Condition == "any":
+		return types.RestartPolicyAlways
+	}
+	return s.Deploy.RestartPolicy.Condition
+}
+
+// IsRegistry is whether a text names a registry, or a place in one, to which the name of an image can be added.
+// Source: distribution/reference, the grammar in its package comment.
+func IsRegistry(text string) bool { return registryName.MatchString(text) }
+
+var registryName = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+
+// checkSteps refuses steps that are no services, and those that do not end: whose own data is sealed, and that are always restarted.
+// project is x-strake of the top level as the file has it.
+func (d *settingsDecoder) checkSteps(s Settings, project any, all types.Services) {
 	names := slices.Sorted(maps.Keys(all))
 	check := func(name string, path ...string) {
-		if _, ok := all[name]; ok {
-			return
+		d.checkService(name, names, path...)
+		if s.Services[name].Seed != nil {
+			d.wrong = append(d.wrong, wrongSetting{path, false, fmt.Sprintf("%s is %q, whose own data is sealed", settingPath(path), name),
+				"name a one-shot service that runs to its end, or take x-strake.seed from " + name})
 		}
-		next := "the services are " + strings.Join(names, ", ")
-		if n := Nearest(name, names); n != "" {
-			next = "did you mean " + n + "? " + next
+		if policy := restartOf(all[name]); policy == types.RestartPolicyAlways || policy == types.RestartPolicyUnlessStopped {
+			d.wrong = append(d.wrong, wrongSetting{path, false, fmt.Sprintf("%s is %q, which never ends: its restart is %s", settingPath(path), name, policy),
+				"a step is a one-shot that runs to its end: name one, or take restart from " + name})
 		}
-		d.wrong = append(d.wrong, wrongSetting{path, false, fmt.Sprintf("%s is %q, and no service is called that", settingPath(path), name), next})
+	}
+	top, _ := project.(map[string]any)
+	if m, ok := top["migrate"].(map[string]any); ok && len(m) == 0 { // an empty name, as a variable leaves it, is no migrations
+		path := []string{settingsKey, "migrate"}
+		d.wrong = append(d.wrong, wrongSetting{path, false, settingPath(path) + " names no service",
+			"write migrate: {service: NAME}, or leave it out; the services are " + strings.Join(names, ", ")})
 	}
 	if s.Migrate.Service != "" {
 		check(s.Migrate.Service, settingsKey, "migrate", "service")
@@ -100,4 +144,16 @@ func (d *settingsDecoder) checkSteps(s Settings, all types.Services) {
 			}
 		}
 	}
+}
+
+// checkService refuses a name at a path that is none of the services.
+func (d *settingsDecoder) checkService(name string, services []string, path ...string) {
+	if slices.Contains(services, name) {
+		return
+	}
+	next := "the services are " + strings.Join(services, ", ")
+	if n := Nearest(name, services); n != "" {
+		next = "did you mean " + n + "? " + next
+	}
+	d.wrong = append(d.wrong, wrongSetting{path, false, fmt.Sprintf("%s is %q, and no service is called that", settingPath(path), name), next})
 }

@@ -3,6 +3,7 @@ package compose
 import (
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -61,12 +62,24 @@ func (d *settingsDecoder) value(value any, v reflect.Value, path []string) {
 		v.Set(reflect.New(v.Type().Elem()))
 		d.value(value, v.Elem(), path)
 	case v.Type() == reflect.TypeFor[time.Duration]():
-		span, err := time.ParseDuration(text)
+		span, err := ParseSpan(text)
+		if value == 0 {
+			span, err, isText = 0, nil, true
+		}
 		if !isText || err != nil || span < 0 {
 			d.wrongType(path, value, "a duration such as 1m30s")
 			return
 		}
 		v.SetInt(int64(span))
+	case v.Type() == reflect.TypeFor[Bytes]():
+		n, err := parseBytes(fmt.Sprint(value))
+		if err != nil {
+			d.wrongType(path, value, "a size such as 512m or 2g")
+			return
+		}
+		v.SetInt(int64(n))
+	case v.Type() == reflect.TypeFor[Variables]():
+		d.variables(value, v, path)
 	case v.Kind() == reflect.Struct:
 		d.mapping(value, v, path)
 	case v.Kind() == reflect.Map:
@@ -87,6 +100,13 @@ func (d *settingsDecoder) value(value any, v reflect.Value, path []string) {
 			return
 		}
 		v.SetInt(int64(n))
+	case v.Kind() == reflect.Float64:
+		n, err := strconv.ParseFloat(fmt.Sprint(value), 64)
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+			d.wrongType(path, value, "a number")
+			return
+		}
+		v.SetFloat(n)
 	case v.Kind() == reflect.String && isText:
 		v.SetString(text)
 	default:
@@ -97,11 +117,15 @@ func (d *settingsDecoder) value(value any, v reflect.Value, path []string) {
 // mapping fills a struct.
 func (d *settingsDecoder) mapping(value any, v reflect.Value, path []string) {
 	m, ok := value.(map[string]any)
+	fields := settingFields(v.Type())
 	if !ok {
-		d.wrongType(path, value, "a mapping")
+		want := "a mapping"
+		if text, isText := value.(string); isText && len(fields) > 0 && v.Field(fields[0].index).Type() == reflect.TypeFor[string]() {
+			want = fmt.Sprintf("%s: {%s: %s}", path[len(path)-1], fields[0].name, text)
+		}
+		d.wrongType(path, value, want)
 		return
 	}
-	fields := settingFields(v.Type())
 	var known []string
 	for _, f := range fields {
 		known = append(known, f.name)
@@ -156,17 +180,22 @@ func (d *settingsDecoder) list(value any, v reflect.Value, path []string) {
 }
 
 func (d *settingsDecoder) wrongType(path []string, value any, want string) {
-	is := "a mapping"
+	d.wrong = append(d.wrong, wrongSetting{path, false, settingPath(path) + " is " + describe(value), "write " + want})
+}
+
+// describe says what a value of a file is.
+func describe(value any) string {
 	switch x := value.(type) {
+	case nil:
+		return "empty"
 	case []any:
-		is = "a list"
+		return "a list"
 	case map[string]any:
+		return "a mapping"
 	case string:
-		is = fmt.Sprintf("%q", x)
-	default:
-		is = fmt.Sprint(x)
+		return fmt.Sprintf("%q", x)
 	}
-	d.wrong = append(d.wrong, wrongSetting{path, false, settingPath(path) + " is " + is, "write " + want})
+	return fmt.Sprint(value)
 }
 
 func settingPath(path []string) string { return strings.Join(path, ".") }

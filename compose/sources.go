@@ -2,8 +2,6 @@ package compose
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,13 +20,15 @@ type sources struct {
 	files []types.ConfigFile
 	env   types.Mapping
 	base  string // paths below it are shown relative to it
+	raw   bool   // variables are not filled in
+	root  string // files outside of it are not looked into; "" is none
 
 	included []string // by the files, absolute; filled while loading
 }
 
 // sources are those of the input.
 func (in *input) sources() *sources {
-	return &sources{files: in.details.ConfigFiles, env: in.env, base: in.dir}
+	return &sources{files: in.details.ConfigFiles, env: in.env, base: in.dir, raw: in.o.NoInterpolate, root: in.o.Root}
 }
 
 // listen notes what is included.
@@ -52,6 +52,9 @@ var topSettings = regexp.MustCompile(`(?m)^["']?x-strake["']?\s*:`)
 func (src *sources) unread() []string {
 	var warnings []string
 	for _, file := range src.included {
+		if src.root != "" && !Within(src.root, file) {
+			continue
+		}
 		text, err := os.ReadFile(file)
 		if err == nil && topSettings.Match(text) {
 			warnings = append(warnings, src.show(file)+": x-strake of an included file is not read; move it to the file that includes it")
@@ -68,20 +71,23 @@ func (src *sources) show(file string) string {
 	return file
 }
 
-// place is where a path of the model stands, as "file:line:column: ", and "" if it is not found. Later files win, as they do
-// in the model; included and extended ones are looked through last. key is whether the key is meant, not its value.
-func (src *sources) place(path []string, key bool) string {
+// at is where a path of the model stands. Later files win, as they do in the model; included and extended ones are looked
+// through last. key is whether the key is meant, not its value.
+func (src *sources) at(path []string, key bool) position {
 	if src == nil {
-		return ""
+		return position{}
 	}
 	files := src.all()
 	for i := len(files) - 1; i >= 0; i-- {
 		if at := find(files[i].root, path, key); at != nil {
-			return fmt.Sprintf("%s:%d:%d: ", src.show(files[i].name), at.Line, at.Column)
+			return position{i + 1, src.show(files[i].name), at.Line, at.Column}
 		}
 	}
-	return ""
+	return position{}
 }
+
+// place is at as a text.
+func (src *sources) place(path []string, key bool) string { return src.at(path, key).String() }
 
 // sourceFile is a file's documents.
 type sourceFile struct {
@@ -157,7 +163,9 @@ func (src *sources) references(root *yaml.Node, file string) []string {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(file), name)
 		}
-		files = append(files, name)
+		if src.root == "" || Within(src.root, name) {
+			files = append(files, name)
+		}
 	}
 	return files
 }
@@ -238,15 +246,11 @@ func item(list *yaml.Node, part string) *yaml.Node {
 
 // settingErrors is one error for all that is wrong with x-strake, nil if nothing is.
 func (src *sources) settingErrors(wrong []wrongSetting) error {
-	var errs, hints []string
+	var all []problem
 	for _, w := range wrong {
-		errs = append(errs, src.place(w.path, w.key)+w.says)
-		hints = append(hints, w.next)
+		all = append(all, problem{src.at(w.path, w.key), w.says, w.next})
 	}
-	if len(errs) == 0 {
-		return nil
-	}
-	return &HintedError{Err: errors.New(strings.Join(errs, "\n")), Next: strings.Join(hints, "\n")}
+	return joined(all)
 }
 
 // checkPlaces refuses x-strake where it means nothing: anywhere but at the top level and in services.
@@ -272,7 +276,6 @@ func (src *sources) checkPlaces(model map[string]any) error {
 		}
 	}
 	walk(model, tree.NewPath(), nil)
-	sortWrong(wrong)
 	return src.settingErrors(wrong)
 }
 

@@ -1,11 +1,17 @@
 package compose
 
-import "time"
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
 
 // Scope says what Observe looks at.
 type Scope struct {
 	// Project selects containers, networks and volumes by label.
 	Project string
+	// Label selects those that have it beside: "name" whatever its value, or "name=value"; "" selects none.
+	Label string
 	// Images are references to look up beside, each with the platform that is wanted of it.
 	Images []ImageRef
 	// Networks, Volumes and Containers are names to look up whatever their labels say: external
@@ -13,6 +19,13 @@ type Scope struct {
 	Networks, Volumes, Containers []string
 	// Files are paths to look at in the containers of a service, by its name: the texts that were put there.
 	Files map[string][]string
+}
+
+// Selects is whether Project or Label choose what has these labels.
+func (s Scope) Selects(labels map[string]string) bool {
+	name, value, exact := strings.Cut(s.Label, "=")
+	have, ok := labels[name]
+	return s.Project != "" && labels[LabelProject] == s.Project || s.Label != "" && ok && (!exact || have == value)
 }
 
 // ImageRef names an image as a compose file does. Platform is os/arch[/variant]; "" is the engine's own.
@@ -36,6 +49,7 @@ type Engine struct {
 	APIVersion string // negotiated, such as "1.41"; "" is unknown and taken as new enough for everything
 	OS, Arch   string // as image platforms write them: linux, amd64
 	ImageStore string // "graphdriver" or "containerd"
+	Remote     bool   // on another machine: its files are not those that are here
 }
 
 // ContainerStatus is the state of a container as the engine says it.
@@ -74,6 +88,8 @@ type Container struct {
 	Health   Health
 	ExitCode int // meaningful when Status is Exited
 	Created  time.Time
+	// Command is what it runs, entrypoint and arguments in one text, as the engine's list has it.
+	Command string
 	// StatusText is the engine's own phrase, such as "Up 2 minutes (healthy)".
 	StatusText string
 	Networks   map[string]string // network name → network id, as attached
@@ -88,6 +104,7 @@ type Container struct {
 type Mount struct {
 	Type   string // bind, volume, tmpfs, image, npipe
 	Name   string // of the volume; "" for others
+	Driver string // of the volume, local for one of the engine's own; "" for others
 	Source string // path on the host; for volumes the engine's own
 	Target string
 }
@@ -104,6 +121,7 @@ type Port struct {
 type Network struct {
 	ID, Name, Driver string
 	Labels           map[string]string
+	Subnets          []netip.Prefix // as the engine has them; those that cannot be read are left out
 }
 
 // Volume is one observed volume.
@@ -130,6 +148,16 @@ type Image struct {
 
 // Service is the service that the container belongs to, "" for a foreign one.
 func (c Container) Service() string { return c.Labels[LabelService] }
+
+// FillMark is the name of the container that is there while a volume is filled, FillData that of the one which fills it.
+func FillMark(volume string) string { return "strake-fill-mark-" + volume }
+func FillData(volume string) string { return "strake-fill-data-" + volume }
+
+// IsFillMark is whether the container says of a volume, by LabelFilling, that it is being filled. The label alone says nothing: anybody's
+// image may have it.
+func (c Container) IsFillMark() bool {
+	return c.Labels[LabelFilling] != "" && c.Name == FillMark(c.Labels[LabelFilling]) && c.Status == Created
+}
 
 // IsOneOff is whether `run` made the container.
 func (c Container) IsOneOff() bool { return c.Labels[LabelOneOff] == "True" }

@@ -122,6 +122,9 @@ func (t *teardown) check(services []string) error {
 
 // goes is whether Down removes the container.
 func (t *teardown) goes(c Container, o DownOptions) bool {
+	if c.IsFillMark() {
+		return false // it says of a volume that it is not whole, and goes with that
+	}
 	if len(o.Services) > 0 {
 		return slices.Contains(o.Services, c.Service())
 	}
@@ -185,8 +188,12 @@ func (t *teardown) stops(pick func(Container) bool, why string, grace *time.Dura
 // removeVolumes plans the removal of the project's own volumes: those of the file, or without one all that carry its label. One
 // that was taken out of the file keeps its data.
 func (t *teardown) removeVolumes(after []int) {
+	half := halfFilled(t.have, t.project)
+	for _, name := range half {
+		t.add(removeHalf(name), after...)
+	}
 	for _, v := range t.have.Volumes {
-		if v.Labels[LabelProject] != t.project {
+		if v.Labels[LabelProject] != t.project || slices.Contains(half, v.Name) {
 			continue
 		}
 		if t.want != nil {

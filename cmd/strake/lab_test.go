@@ -3,33 +3,114 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"fmt"
+	"io"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/strake-dev/strake/fixtures/lab"
 )
 
 // TestLab drives the real program on each of the lab's engines. A script finds its project's name in
-// COMPOSE_PROJECT_NAME and two free ports in PORT and PORT2.
+// COMPOSE_PROJECT_NAME, two free ports in PORT and PORT2, and the folder of fixtures in FIXTURES.
 func TestLab(t *testing.T) {
 	lab.Each(t, func(t *testing.T, e lab.Engine) { onEngine(t, e, "testdata/lab") })
 }
+
+// TestLab_One runs on one engine what does not depend on which it is.
+func TestLab_One(t *testing.T) { onEngine(t, lab.Engines(t)[0], "testdata/one") }
 
 // TestLab_FullDisk runs on an engine whose disk has room for next to nothing.
 func TestLab_FullDisk(t *testing.T) {
 	onEngine(t, lab.TinyEngine(t, 100), "testdata/full")
 }
 
+// TestLab_FullDiskSeed has such an engine for seeds alone.
+func TestLab_FullDiskSeed(t *testing.T) {
+	onEngine(t, lab.TinyEngine(t, 140), "testdata/full_seed")
+}
+
+// saved IMAGE TEXT... looks for texts in all that `docker save` writes of an image: its configuration, its names, each of its layers.
+func saved(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec("docker", "save", "-o", ts.MkAbs("saved.tar"), args[0]))
+	f, err := os.Open(ts.MkAbs("saved.tar"))
+	ts.Check(err)
+	defer f.Close()
+	found := map[string]bool{}
+	r := tar.NewReader(f)
+	for {
+		_, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		ts.Check(err)
+		b, err := io.ReadAll(r)
+		ts.Check(err)
+		if z, err := gzip.NewReader(bytes.NewReader(b)); err == nil { // as the containerd store keeps layers
+			b, err = io.ReadAll(z)
+			ts.Check(err)
+		}
+		for _, text := range args[1:] {
+			found[text] = found[text] || bytes.Contains(b, []byte(text))
+		}
+	}
+	for _, text := range args[1:] {
+		if found[text] == neg {
+			ts.Fatalf("image %s, text %q: found is %v", args[0], text, found[text])
+		}
+	}
+}
+
+func bucket(t *testing.T, ts *testscript.TestScript, files []string) {
+	backend := s3mem.New()
+	ts.Check(backend.CreateBucket("dumps"))
+	for _, name := range files {
+		text := ts.ReadFile(name)
+		_, err := backend.PutObject("dumps", name, nil, strings.NewReader(text), int64(len(text)), &gofakes3.PutConditions{})
+		ts.Check(err)
+	}
+	server := httptest.NewServer(gofakes3.New(backend).Server())
+	t.Cleanup(server.Close)
+	ts.Setenv("AWS_ENDPOINT_URL", server.URL)
+	ts.Setenv("AWS_ACCESS_KEY_ID", "id")
+	ts.Setenv("AWS_SECRET_ACCESS_KEY", "key")
+}
+
+// TestLab_XFS runs on an engine whose data is on XFS with reflink.
+func TestLab_XFS(t *testing.T) {
+	onEngine(t, lab.Private(t, lab.PrivateOptions{SizeMB: 8 << 10, XFS: true, Images: true}), "testdata/xfs")
+}
+
 func onEngine(t *testing.T, e lab.Engine, dir string) {
 	name := lab.Name(t)
 	environ := lab.Environ(t, e)
+	fixtures, err := filepath.Abs("../../fixtures")
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmds := commands()
 	// registry starts one of the script's own, whose address is in REGISTRY.
 	cmds["registry"] = func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("REGISTRY", lab.Registry(t)) }
+	// server NAME... puts the images of real servers into the variables named so, in capitals.
+	cmds["server"] = func(ts *testscript.TestScript, _ bool, names []string) {
+		for _, name := range names {
+			ts.Setenv(strings.ToUpper(name), lab.Server(t, e, name))
+		}
+	}
+	// bucket FILE... starts an S3 server that has the files in s3://dumps, and says so to the environment.
+	cmds["bucket"] = func(ts *testscript.TestScript, _ bool, files []string) { bucket(t, ts, files) }
+	cmds["saved"] = saved
 	testscript.Run(t, testscript.Params{Dir: dir, Cmds: cmds, UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
 			if err := alone(env); err != nil {
@@ -46,6 +127,7 @@ func onEngine(t *testing.T, e lab.Engine, dir string) {
 				}
 			}
 			env.Setenv("COMPOSE_PROJECT_NAME", name+"-"+filepath.Base(env.WorkDir))
+			env.Setenv("FIXTURES", fixtures)
 			env.Setenv("PORT", fmt.Sprint(lab.FreePort(t)))
 			env.Setenv("PORT2", fmt.Sprint(lab.FreePort(t)))
 			return nil

@@ -23,7 +23,21 @@ import (
 var update = flag.Bool("update", false, "write the scripts' expected output anew")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"strake": main})
+	testscript.Main(withFolder{m}, map[string]func(){"strake": main})
+}
+
+// withFolder gives the tests a folder for what they make once, in STRAKE_TEST_DIR.
+type withFolder struct{ *testing.M }
+
+func (m withFolder) Run() int {
+	dir, err := os.MkdirTemp("", "strake-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	defer os.RemoveAll(dir) // it is in the system's folder for such things
+	os.Setenv("STRAKE_TEST_DIR", dir)
+	return m.M.Run()
 }
 
 // TestScript drives the real program where no engine is needed: there is none.
@@ -47,6 +61,7 @@ func alone(e *testscript.Env) error {
 		e.Setenv(name, filepath.Join(dir, strings.ToLower(name)))
 	}
 	e.Setenv("TZ", "UTC")
+	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each program with -race sleeps for a second before it ends
 	e.Values[programs{}] = map[string]*program{}
 	e.Values[variables{}] = e
 	return nil

@@ -22,6 +22,7 @@ func Contract(t *testing.T, h compose.Host, project, image string) {
 	t.Run("an empty host observes nothing", c.empty)
 	t.Run("a cancelled context changes nothing", c.cancelled)
 	t.Run("each step done twice is done once", c.twice)
+	t.Run("labels select", c.labels)
 	t.Run("changes arrive after Watch returned", c.watch)
 	t.Run("a replacement inherits anonymous volumes", c.inherit)
 	t.Run("probes answer", c.probes)
@@ -120,6 +121,20 @@ func (c *contract) empty(t *testing.T) {
 	}
 	if st.Engine.APIVersion == "" || st.Engine.OS == "" {
 		t.Errorf("Observe said of the engine %+v, want its API version and platform", st.Engine)
+	}
+}
+
+func (c *contract) labels(t *testing.T) {
+	all := c.observe(t)
+	for label, want := range map[string]bool{compose.LabelProject + "=" + c.name: true, compose.LabelProject + "=" + c.name + "-other": false, "dev.strake.none": false} {
+		got, err := c.Observe(t.Context(), compose.Scope{Label: label})
+		if err != nil {
+			t.Fatalf("Observe of label %s = %v, want nil", label, err)
+		}
+		found := len(got.Containers) == len(all.Containers) && len(got.Networks) == len(all.Networks) && len(got.Volumes) == len(all.Volumes)
+		if none := len(got.Containers)+len(got.Networks)+len(got.Volumes) == 0; want && !found || !want && !none {
+			t.Errorf("Observe of label %s = %+v, want all of the project: %v", label, got, want)
+		}
 	}
 }
 
@@ -250,8 +265,13 @@ func (c *contract) probes(t *testing.T) {
 	if err := probe("web"); !errors.Is(err, compose.ErrNoHealthcheck) {
 		t.Errorf("Probe(web) = %v, want %v", err, compose.ErrNoHealthcheck)
 	}
-	if err := c.Do(t.Context(), compose.Step{Op: compose.StopContainer, Target: c.name + "-healthy-1", Grace: new(time.Duration)}, nil); err != nil {
-		t.Fatal(err)
+	for _, service := range []string{"healthy", "web"} {
+		if err := c.Do(t.Context(), compose.Step{Op: compose.StopContainer, Target: c.name + "-" + service + "-1", Grace: new(time.Duration)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := probe("web"); !errors.Is(err, compose.ErrNoHealthcheck) {
+		t.Errorf("Probe(web when it is stopped) = %v, want %v", err, compose.ErrNoHealthcheck)
 	}
 	if err := probe("healthy"); !errors.Is(err, compose.ErrNotRunning) {
 		t.Errorf("Probe(a stopped container) = %v, want %v", err, compose.ErrNotRunning)

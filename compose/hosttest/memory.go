@@ -99,7 +99,7 @@ func (m *Memory) Observe(ctx context.Context, s compose.Scope) (compose.State, e
 	st := compose.State{Project: s.Project, Images: map[string]compose.Image{},
 		Engine: compose.Engine{Name: "memory", APIVersion: "1.51", OS: "linux", Arch: "amd64", ImageStore: "graphdriver"}}
 	for _, c := range m.containers {
-		if c.Labels[compose.LabelProject] == s.Project || slices.Contains(s.Containers, c.Name) {
+		if s.Selects(c.Labels) || slices.Contains(s.Containers, c.Name) {
 			copied := c.Container
 			copied.Labels, copied.Networks, copied.Mounts = maps.Clone(c.Labels), maps.Clone(c.Networks), slices.Clone(c.Mounts)
 			for _, path := range s.Files[c.Service()] {
@@ -119,12 +119,12 @@ func (m *Memory) Observe(ctx context.Context, s compose.Scope) (compose.State, e
 		}
 	}
 	for _, n := range m.networks {
-		if n.Labels[compose.LabelProject] == s.Project || slices.Contains(s.Networks, n.Name) {
+		if s.Selects(n.Labels) || slices.Contains(s.Networks, n.Name) {
 			st.Networks = append(st.Networks, n)
 		}
 	}
 	for _, v := range m.volumes {
-		if v.Labels[compose.LabelProject] == s.Project || slices.Contains(s.Volumes, v.Name) {
+		if s.Selects(v.Labels) || slices.Contains(s.Volumes, v.Name) {
 			st.Volumes = append(st.Volumes, v)
 		}
 	}

@@ -56,10 +56,10 @@ func (m *Memory) doProbe(s compose.Step) error {
 	name, status, h := c.Name, c.Status, c.spec.Service.HealthCheck
 	m.mu.Unlock()
 	switch {
-	case status != compose.Running:
-		return compose.ErrNotRunning
 	case h == nil || h.Disable || len(h.Test) == 0:
 		return compose.ErrNoHealthcheck
+	case status != compose.Running:
+		return compose.ErrNotRunning
 	case m.Pass != nil:
 		return m.Pass(name)
 	case h.Test[len(h.Test)-1] == "true":
@@ -77,7 +77,7 @@ func (m *Memory) doImage(s compose.Step, note func(compose.Event)) error {
 	image := compose.Image{ID: m.id("sha256:"), Platform: "linux/amd64", Labels: map[string]string{}}
 	if s.Op == compose.PullImage {
 		if !ok {
-			return fmt.Errorf("no such image: %s", s.Image.Ref)
+			return fmt.Errorf("pull image %s: there is none", s.Image.Ref)
 		}
 		image = was
 	}
@@ -213,6 +213,9 @@ func (m *Memory) doContainer(s compose.Step) error {
 	switch s.Op {
 	case compose.StartContainer:
 		if c.Status != compose.Running {
+			if name := firstNetwork(c.spec); name != "" && !m.hasNetwork(name) {
+				return fmt.Errorf("network %s, with which %s was made, is gone", name, c.Name)
+			}
 			m.program(c)
 		}
 	case compose.StopContainer, compose.KillContainer:
@@ -277,6 +280,24 @@ func (m *Memory) create(s compose.Step) error {
 	m.mount(c, spec, image)
 	m.containers[c.ID] = c
 	return nil
+}
+
+// firstNetwork is the one that an engine makes a container with: it does not start any more when that is gone, also where it was taken
+// out of it. "" where it was made with none.
+func firstNetwork(spec *compose.ContainerSpec) string {
+	if spec == nil || len(spec.Service.Networks) == 0 {
+		return ""
+	}
+	return spec.Project.Networks[slices.Min(slices.Collect(maps.Keys(spec.Service.Networks)))].Name
+}
+
+func (m *Memory) hasNetwork(name string) bool {
+	for _, n := range m.networks {
+		if n.Name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // firstOf answers with the id of the first container of a service.

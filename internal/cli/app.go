@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/strake-dev/strake/compose"
 )
 
 // sameSignal is how soon after the first a signal is that one again: timeout(1), npm and others pass on to their child what
@@ -64,8 +66,11 @@ func runLine(ctx context.Context, s Streams, args []string) int {
 		return exitDone
 	}
 	code := exitCode(ctx, err)
-	if code == exitInterrupted && errors.Is(err, errInterrupted) {
-		err = errInterrupted // which steps it hit does not matter: the person knows
+	var told *compose.HintedError
+	var documented documentedError
+	isTold := errors.As(err, &documented) || errors.As(err, &told) && told.Err == errInterrupted
+	if code == exitInterrupted && errors.Is(err, errInterrupted) && !isTold {
+		err = errInterrupted
 	}
 	if wantsJSON(rest) {
 		printErrorDocument(s.Out, err)
@@ -94,6 +99,12 @@ func newApp() *cli.App {
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              onUsageError,
+		Before: func(c *cli.Context) error {
+			if command := c.App.Command(c.Args().First()); command == nil || !command.Hidden {
+				warnOfVariables(streamsOf(c))
+			}
+			return nil
+		},
 		Action: func(c *cli.Context) error {
 			if c.Bool("version") {
 				return version(streamsOf(c), versionOptions{})
@@ -102,8 +113,8 @@ func newApp() *cli.App {
 		},
 		Commands: []*cli.Command{
 			newUp(), newDown(), newPlan(), newPs(), newLogs(), newExec(), newRun(), newBuild(), newPull(),
-			newStart(), newStop(), newRestart(), newWatch(), newConfig(), newPort(), newSeed(), newDoctor(), newSchema(),
-			newVersion(), newCompletion(), newComplete(),
+			newStart(), newStop(), newRestart(), newWatch(), newConfig(), newPort(), newSeed(), newPreview(), newTrust(), newPrune(), newDoctor(), newSchema(),
+			newVersion(), newCompletion(), newComplete(), newGateway(),
 		},
 	}
 	for _, c := range app.Commands {

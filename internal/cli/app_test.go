@@ -51,7 +51,7 @@ func (a *announced) Write(p []byte) (int, error) {
 
 func TestLoad_RefusesAnUnknownHealth(t *testing.T) {
 	s := Streams{In: strings.NewReader("services: {web: {image: nginx}}"), Environ: []string{"STRAKE_HEALTH=bogus"}, Dir: t.TempDir(), Now: time.Now}
-	_, err := load(t.Context(), s, projectOptions{Files: []string{"-"}, Name: "shop"})
+	_, err := loadWith(t.Context(), s, projectOptions{Files: []string{"-"}, Name: "shop"}.loadOptions(s))
 	if err == nil || err.Error() != `STRAKE_HEALTH is "bogus"` || hintOf(err) != "set it to probe or engine" {
 		t.Errorf("load = %v (%s)", err, hintOf(err))
 	}

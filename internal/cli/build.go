@@ -49,6 +49,7 @@ func build(ctx context.Context, s Streams, o buildOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
+	o.Services = builders(s, p, o.Services)
 	if p, err = p.Select(o.Services, !o.Deps); err != nil {
 		return err
 	}
@@ -61,31 +62,49 @@ func build(ctx context.Context, s Streams, o buildOptions) error {
 		return err
 	}
 	if len(services) == 0 {
-		_, err := fmt.Fprintf(s.Out, "%s: nothing to build, no service has a build section\n", p.Name)
+		who := "no service has a build section"
+		if len(o.Services) > 0 {
+			who = strings.Join(o.Services, ", ") + " has no build section"
+		}
+		_, err := fmt.Fprintf(s.Out, "%s: nothing to build, %s\n", p.Name, who)
 		return err
 	}
 	inputs, refs, err := buildState(ctx, s, p, services)
 	if err != nil {
 		return err
 	}
-	d := compose.DiffOptions{Services: services, NoDeps: true, Build: compose.BuildAlways, NoCache: o.NoCache, Inputs: inputs, Refs: refs,
+	d := compose.DiffOptions{Services: services, NoDeps: true, ImagesOnly: true, Build: compose.BuildAlways, NoCache: o.NoCache, Inputs: inputs, Refs: refs,
 		Offline: o.Project.Offline, Now: s.Now(), Version: buildVersion()}
 	ch := change{streams: s, engine: e, scope: compose.ScopeOf(p, refs), command: "build", noWait: o.NoWait, reading: "reading the project",
 		build: !o.Quiet, plan: func(have compose.State) (compose.Plan, error) {
 			plan, err := compose.Diff(p, have, d)
 			return only(plan, func(step compose.Step) bool { return step.Op == compose.BuildImage }), err
 		}}
-	if o.DryRun {
-		return printPlan(ctx, s, p, ch, o.JSON)
-	}
-	out, err := ch.do(ctx)
-	if o.JSON {
-		return printDocument(s, documentOf(p.Name, p, out, err), err)
-	}
-	if err != nil {
+	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
+	if said {
 		return err
 	}
 	return printImages(s, p.Name, "built", out)
+}
+
+// builders are the named services, and instead of those that run an image which another one builds that other one.
+func builders(s Streams, p *compose.Project, names []string) []string {
+	all := p.AllServices()
+	var kept []string
+	for _, name := range names {
+		svc := all[name]
+		builder := name
+		for _, other := range slices.Sorted(maps.Keys(all)) {
+			if svc.Build == nil && svc.Image != "" && all[other].Build != nil && compose.ImageName(p, all[other]) == svc.Image && builder == name {
+				fmt.Fprintf(s.Err, "%s runs %s, which %s builds\n", name, svc.Image, other)
+				builder = other
+			}
+		}
+		if !slices.Contains(kept, builder) {
+			kept = append(kept, builder)
+		}
+	}
+	return kept
 }
 
 // changed is the project with what the command line says of its builds.

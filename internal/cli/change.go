@@ -24,8 +24,11 @@ type change struct {
 	noWait  bool   // for the claim
 	quiet   bool
 	build   bool // print what builds print
+	steps   bool // where the plan is printed: each step
 	run     compose.RunOptions
 	show    *progress // nil: a new one
+	asks    bool      // before containers go that hold data of their seed themselves
+	agreed  []string  // the names of those that may go unasked
 }
 
 // outcome is what a change came to.
@@ -45,11 +48,12 @@ func (c change) do(ctx context.Context) (outcome, error) {
 	show.build = c.build && !c.quiet
 	stop := context.AfterFunc(ctx, show.interrupted)
 	c.run.Note = show.note
-	state, plan, err := compose.Converge(ctx, c.engine, c.scope, c.plan, compose.ConvergeOptions{
+	state, plan, err := compose.Converge(ctx, c.engine, c.scope, c.sparing, compose.ConvergeOptions{
 		Owner: owner(c.streams, c.command), Alive: isAlive, NoWait: c.noWait, Run: c.run, Planned: show.planned,
 		Held: func(e *compose.HeldError) { show.warn("waiting: " + e.Error()) },
 	})
 	stop()
+	show.exits(state)
 	for i, st := range show.steps {
 		if st.unchanged && plan[i].Op == compose.BuildImage {
 			_ = compose.RememberSame(plan[i].Image, compose.InputOptions{CacheDir: cacheDir(c.streams)}) // without it the next up builds once more
@@ -58,28 +62,64 @@ func (c change) do(ctx context.Context) (outcome, error) {
 	show.close()
 	out := outcome{state: state, plan: plan, show: show, elapsed: c.streams.Now().Sub(show.began)}
 	out.believeProbes()
-	if err != nil && !errors.Is(context.Cause(ctx), errInterrupted) {
+	switch {
+	case err == nil:
+	case errors.Is(context.Cause(ctx), errInterrupted):
+		err = &compose.HintedError{Err: errInterrupted, Next: show.whatStays(c.command)} // which steps it hit does not matter: the person knows
+	default:
 		err = c.explain(ctx, show, err)
 	}
 	return out, err
 }
 
-// believeProbes takes what was waited for and passed its healthcheck for healthy: the engine asks it later.
+// believeProbes takes what was waited for and passed its healthcheck for healthy, as the engine asks it later, and what was seen to run to
+// its end for exited.
 func (o *outcome) believeProbes() {
 	for i, step := range o.plan {
 		passed := step.Op == compose.Wait && (step.Until == compose.UntilHealthy || step.Until == compose.UntilReady) &&
 			i < len(o.show.steps) && o.show.steps[i].kind == compose.StepDone
 		for j := range o.state.Containers {
-			if c := &o.state.Containers[j]; passed && c.Name == step.Name && c.Health == compose.Starting {
+			c := &o.state.Containers[j]
+			if passed && c.Name == step.Name && c.Health == compose.Starting {
 				c.Health = compose.Healthy
+			}
+			ended := step.Op == compose.Wait && i < len(o.show.steps) && o.show.steps[i].exited
+			if ended && c.Name == step.Name && c.Status == compose.Running { // the engine's list lags behind its events
+				c.Status, c.ExitCode = compose.Exited, 0
 			}
 		}
 	}
 }
 
+// told is how a change is told: its plan only, for people or for programs.
+type told struct{ dryRun, json bool }
+
+// tell carries the change out, or only prints its plan, and says as much as programs want. said is whether nothing is left to be
+// said to people.
+func (c change) tell(ctx context.Context, p *compose.Project, how told) (out outcome, said bool, err error) {
+	if how.dryRun {
+		return out, true, printPlan(ctx, c.streams, p, c, how.json)
+	}
+	out, err = c.do(ctx)
+	var loss *lossError
+	if errors.As(err, &loss) {
+		if err = loss.ask(ctx, c.streams, c.command); err == nil {
+			c.agreed, c.show, c.reading = loss.containers, nil, "reading the project"
+			out, err = c.do(ctx)
+		}
+	}
+	if how.json {
+		err = printDocument(c.streams, documentOf(c.scope.Project, p, out, err), err)
+	}
+	return out, how.json || err != nil, err
+}
+
 // look observes and plans, and changes nothing.
 func (c change) look(ctx context.Context) (outcome, error) {
-	show := newProgress(c.streams, c.quiet, c.reading)
+	show := c.show
+	if show == nil {
+		show = newProgress(c.streams, c.quiet, c.reading)
+	}
 	defer show.close()
 	state, plan, held, err := compose.Look(ctx, c.engine, c.scope, c.plan)
 	if held != nil && (held.Owner.Command == "" || isAlive(held.Owner)) {
@@ -93,7 +133,7 @@ func (c change) look(ctx context.Context) (outcome, error) {
 func (c change) explain(ctx context.Context, show *progress, err error) error {
 	var sections []section
 	for i, st := range show.steps {
-		if st.kind == compose.StepFailed && len(st.output) > 0 && !isCancelled(st.err) && !strings.Contains(err.Error(), lastOf(st.output)) {
+		if st.kind == compose.StepFailed && len(st.output) > 0 && !st.printed && !isCancelled(st.err) {
 			sections = append(sections, section{title: "last output of " + string(show.plan[i].Op) + " " + label(show.plan, i),
 				text: strings.Join(st.output, "\n")})
 		}
@@ -123,16 +163,6 @@ func (c change) explain(ctx context.Context, show *progress, err error) error {
 		return err
 	}
 	return &reportedError{error: err, sections: sections}
-}
-
-// lastOf is the last line that is not blank.
-func lastOf(lines []string) string {
-	for i := len(lines) - 1; i >= 0; i-- {
-		if text := strings.TrimSpace(lines[i]); text != "" {
-			return text
-		}
-	}
-	return ""
 }
 
 func probeText(p *compose.ProbeError) string {

@@ -84,13 +84,8 @@ func candidates(c *cli.Context, words []string) []string {
 	if len(words) > 0 {
 		last = words[len(words)-1]
 	}
-	var command *cli.Command
-	for _, w := range words[:max(0, len(words)-1)] {
-		if found := c.App.Command(w); found != nil {
-			command = found
-			break
-		}
-	}
+	line, lineErr := parseLine(c.App, words[:max(0, len(words)-1)]) // what was read before an error counts
+	command := line.command
 	flags := c.App.Flags
 	if command != nil {
 		flags = append(slices.Clone(command.Flags), flags...)
@@ -100,15 +95,13 @@ func candidates(c *cli.Context, words []string) []string {
 	case len(words) > 1 && wantsValue(flags, words[len(words)-2]):
 		return nil // the shell offers files
 	case strings.HasPrefix(last, "-"):
-		for _, f := range flags {
-			usage := ""
-			if d, ok := f.(cli.DocGenerationFlag); ok {
-				usage = strings.ReplaceAll(d.GetUsage(), "`", "")
-			}
-			all = append(all, "--"+f.Names()[0]+"\t"+usage)
-		}
+		all = flagCandidates(flags)
 	case command == nil:
 		for _, cmd := range c.App.VisibleCommands() {
+			all = append(all, cmd.Name+"\t"+cmd.Usage)
+		}
+	case len(command.Subcommands) > 0:
+		for _, cmd := range command.Subcommands {
 			all = append(all, cmd.Name+"\t"+cmd.Usage)
 		}
 	case command.Name == "completion":
@@ -116,7 +109,7 @@ func candidates(c *cli.Context, words []string) []string {
 	case strings.Contains(command.ArgsUsage, "service"):
 		s := streamsOf(c)
 		o := projectOptions{}
-		if line, err := parseLine(c.App, words[:len(words)-1]); err == nil {
+		if lineErr == nil {
 			o = optionsFrom(line.global)
 		}
 		p, err := compose.Load(c.Context, o.loadOptions(s))
@@ -126,9 +119,24 @@ func candidates(c *cli.Context, words []string) []string {
 		for _, n := range p.ServiceNames() {
 			all = append(all, n+"\tservice")
 		}
+	case strings.TrimSpace(command.ArgsUsage) == "":
+		all = flagCandidates(command.Flags) // there is nothing else that could stand here
 	}
 	slices.Sort(all)
 	return slices.DeleteFunc(slices.Compact(all), func(a string) bool { return !strings.HasPrefix(a, last) })
+}
+
+// flagCandidates are the flags, each as text, tab, explanation.
+func flagCandidates(flags []cli.Flag) []string {
+	var all []string
+	for _, f := range flags {
+		usage := ""
+		if d, ok := f.(cli.DocGenerationFlag); ok {
+			usage = strings.ReplaceAll(d.GetUsage(), "`", "")
+		}
+		all = append(all, "--"+f.Names()[0]+"\t"+usage)
+	}
+	return all
 }
 
 // wantsValue is whether a word is a flag whose value follows.

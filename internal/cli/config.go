@@ -25,27 +25,24 @@ type configOptions struct {
 	Output                 string // a file; "" is standard output
 }
 
+// newConfig has a flag for each list; there is at most one of them.
 func newConfig() *cli.Command {
-	lists := []string{"services", "images", "volumes", "networks", "profiles", "environment", "settings"}
+	var lists []cli.Flag
+	for _, l := range [][2]string{{"services", "the services' names"}, {"images", "the images' names"}, {"volumes", "the volumes' names"}, {"networks", "the networks' names"},
+		{"profiles", "the profiles' names"}, {"environment", "the variables that are used for interpolation"}, {"settings", "strake's settings, each with its value and origin"}} {
+		lists = append(lists, &cli.BoolFlag{Name: l[0], Usage: "print " + l[1]})
+	}
 	return &cli.Command{
 		Name: "config", Usage: "Print the project as it is understood, with strake's settings and their origins.",
 		ArgsUsage: "[service ...]", UsageText: "strake config\nstrake config -q              # only check it\nstrake config --settings      # x-strake: value and origin\nstrake config --hash '*'",
 		Description: "0 done, 1 the files are wrong, 2 wrong usage",
-		Flags: []cli.Flag{
+		Flags: append(lists,
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing, only check"},
-			&cli.BoolFlag{Name: "services", Usage: "print the services' names"},
-			&cli.BoolFlag{Name: "images", Usage: "print the images' names"},
-			&cli.BoolFlag{Name: "volumes", Usage: "print the volumes' names"},
-			&cli.BoolFlag{Name: "networks", Usage: "print the networks' names"},
-			&cli.BoolFlag{Name: "profiles", Usage: "print the profiles' names"},
-			&cli.BoolFlag{Name: "environment", Usage: "print the variables that are used for interpolation"},
-			&cli.BoolFlag{Name: "settings", Usage: "print strake's settings, each with its value and origin"},
 			&cli.StringFlag{Name: "hash", Usage: "print the config hash of `SERVICES`, separated by commas; * is all"},
 			&cli.StringFlag{Name: "format", Usage: "yaml or json, as `FORMAT`", DefaultText: "yaml"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`"},
 			&cli.BoolFlag{Name: "no-interpolate", Usage: "leave ${…} as written"},
-			jsonFlag(),
-		},
+			jsonFlag()),
 		Action: func(c *cli.Context) error {
 			format, err := choiceOf(c, "format", "yaml", "json")
 			if err != nil {
@@ -53,7 +50,8 @@ func newConfig() *cli.Command {
 			}
 			o := configOptions{Project: projectOptionsOf(c), Services: servicesOf(c), Hash: c.String("hash"), JSON: c.Bool("json") || format == "json",
 				Quiet: c.Bool("quiet"), AsWritten: c.Bool("no-interpolate"), Output: c.String("output")}
-			for _, l := range lists {
+			for _, f := range lists {
+				l := f.Names()[0]
 				if c.Bool(l) && o.List != "" {
 					return usagef("leave one of them out", "--%s and --%s exclude each other", o.List, l)
 				}
@@ -92,6 +90,9 @@ func config(ctx context.Context, s Streams, o configOptions) error {
 // text is what is printed, after the files' warnings.
 func (o configOptions) text(ctx context.Context, s Streams) (string, error) {
 	lo := o.Project.loadOptions(s)
+	if err := checkVariables(s); err != nil {
+		return "", err
+	}
 	if o.AsWritten {
 		text, err := compose.AsWritten(ctx, lo, o.JSON)
 		return string(text), err

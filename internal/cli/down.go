@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -53,22 +52,21 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
+	if p == nil && o.Down.Volumes {
+		if _, err := loadWith(ctx, s, o.Project.loadOptions(s)); err != nil && !errors.Is(err, compose.ErrNoFile) { // the file may say that a volume is not ours
+			return &compose.HintedError{Err: fmt.Errorf("volumes are not removed by labels alone where there is a file: %w", err), Next: "put the file right, or leave -v out"}
+		}
+	}
 	ch := change{streams: s, engine: e, scope: scopeOfDown(p, name, o.Down), command: "down", noWait: o.NoWait,
 		reading: "looking at what runs",
 		plan:    func(have compose.State) (compose.Plan, error) { return compose.Down(p, have, o.Down) }}
-	if o.DryRun {
-		return printPlan(ctx, s, p, ch, o.JSON)
-	}
-	if o.Down.Volumes && !o.Yes && s.isInteractive() {
+	if o.Down.Volumes && !o.DryRun && !o.Yes && s.isInteractive() {
 		if err := askForVolumes(ctx, s, ch); err != nil {
 			return err
 		}
 	}
-	out, err := ch.do(ctx)
-	if o.JSON {
-		return printDocument(s, documentOf(name, p, out, err), err)
-	}
-	if err != nil {
+	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
+	if said {
 		return err
 	}
 	if !out.plan.Changes() {
@@ -125,20 +123,5 @@ func askForVolumes(ctx context.Context, s Streams, ch change) error {
 	if len(names) == 0 {
 		return nil
 	}
-	fmt.Fprintf(s.Err, "This removes the data in %s: %s. Go on? [y/N] ", plural(len(names), "volume"), strings.Join(names, ", "))
-	answer := make(chan string, 1)
-	go func() { // ends with the line, or with the process: a read of a terminal cannot be called off
-		line, _ := bufio.NewReader(s.In).ReadString('\n') // no answer is a no
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case text := <-answer:
-		if text == "y" || text == "yes" {
-			return nil
-		}
-		return &compose.HintedError{Err: errors.New("nothing was removed"), Next: "answer y, or say --yes; without -v volumes stay"}
-	case <-ctx.Done():
-		fmt.Fprintln(s.Err)
-		return context.Cause(ctx)
-	}
+	return confirm(ctx, s, fmt.Sprintf("This removes the data in %s: %s.", plural(len(names), "volume"), strings.Join(names, ", ")), "nothing was removed")
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/seed"
+	"github.com/strake-dev/strake/previews"
 )
 
 // Exit codes. Source: ARCHITECTURE of strake, the same for every command.
@@ -17,6 +20,7 @@ const (
 	exitUsage       = 2
 	exitNotReady    = 3
 	exitHeld        = 4
+	exitRefused     = 5
 	exitChanges     = 10
 	exitInterrupted = 130
 )
@@ -58,6 +62,11 @@ func exitCode(ctx context.Context, err error) int {
 	var usage *usageError
 	var exit *exitError
 	var unready *compose.NotReadyError
+	var refused *engine.RefusedError
+	var step *seed.StepError
+	var file *previews.RefusedError
+	var budget *previews.BudgetError
+	var room *previews.RoomError
 	switch {
 	case err == nil:
 		return exitDone
@@ -67,9 +76,13 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &refused):
+		return refused.Code
+	case errors.As(err, &file), errors.As(err, &budget), errors.As(err, &room):
+		return exitRefused
 	case errors.Is(err, compose.ErrHeld):
 		return exitHeld
-	case errors.As(err, &unready):
+	case errors.As(err, &unready) && !errors.As(err, &step): // what a seed's build waits for is no stack of the user's
 		return exitNotReady
 	}
 	return exitFailed
@@ -105,11 +118,8 @@ func printError(w io.Writer, err error) {
 	}
 	for _, one := range flatten(err) {
 		fmt.Fprintf(w, "strake: %s\n", strings.TrimRight(harmless(one.Error()), "\n"))
-		var hinted compose.Hinted
-		if errors.As(one, &hinted) && hinted.Hint() != "" {
-			for line := range strings.Lines(hinted.Hint()) {
-				fmt.Fprintf(w, "  → %s\n", strings.TrimRight(line, "\n"))
-			}
+		for line := range strings.Lines(hintOf(one)) {
+			fmt.Fprintf(w, "  → %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
 }
@@ -142,11 +152,14 @@ func flatten(err error) []error {
 	return all
 }
 
-// hintOf is the first hint in an error's chain, "" for none.
+// hintOf are the hints of an error, or of each of those that it joins, below each other; "" for none.
 func hintOf(err error) string {
-	var hinted compose.Hinted
-	if errors.As(err, &hinted) {
-		return hinted.Hint()
+	var all []string
+	for _, one := range flatten(err) {
+		var hinted compose.Hinted
+		if errors.As(one, &hinted) && hinted.Hint() != "" {
+			all = append(all, hinted.Hint())
+		}
 	}
-	return ""
+	return strings.Join(all, "\n")
 }

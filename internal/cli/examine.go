@@ -48,8 +48,8 @@ func examineEngine(ctx context.Context, s Streams, o projectOptions) []finding {
 	}
 	all := []finding{{"engine", isFine, fmt.Sprintf("%s %s on %s, %s/%s, at %s", f.Product, f.Version, f.OperatingSystem, f.OS, f.Arch, where), ""}, apiVersion(f)}
 	all = append(all, known(f)...)
-	all = append(all, finding{"image store", isFine, f.ImageStore + ", storage driver " + f.StorageDriver, ""}, diskFree(f), fileSystem(f),
-		addressPools(f), clock(f, asked, answered), buildKit(ctx, s, e))
+	all = append(all, finding{"image store", isFine, f.ImageStore + ", storage driver " + f.StorageDriver, ""}, diskFree(f))
+	all = append(append(all, fileSystem(f)...), addressPools(f), clock(f, asked, answered), buildKit(ctx, s, e))
 	for _, w := range f.Warnings {
 		all = append(all, finding{"engine says", isDoubted, strings.TrimPrefix(w, "WARNING: "), ""})
 	}
@@ -113,32 +113,6 @@ func diskFree(f engine.Facts) finding {
 		d.Verdict, d.Do = isBroken, next
 	case free < crowdedBytes:
 		d.Verdict, d.Do = isDoubted, next
-	}
-	return d
-}
-
-func fileSystem(f engine.Facts) finding {
-	d := finding{Check: "file system", Verdict: isFine}
-	kind, cloning := "", ""
-	if f.Local {
-		kind, cloning = fileSystemOf(f.DockerRootDir)
-	}
-	if kind == "" {
-		kind = f.BackingFilesystem
-	}
-	switch {
-	case kind == "":
-		d.Found = "unknown"
-	case strings.EqualFold(kind, "xfs") || strings.EqualFold(kind, "extfs") || strings.EqualFold(kind, "ext4"):
-		d.Found = kind + " under the engine's data"
-		if cloning != "" {
-			d.Found += ", " + cloning
-		}
-		if !strings.EqualFold(kind, "xfs") {
-			d.Found += "; on XFS with reflink large databases are copied in no time"
-		}
-	default:
-		d.Found = kind + " under the engine's data"
 	}
 	return d
 }

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
 )
 
@@ -22,7 +24,7 @@ func newExec() *cli.Command {
 		Name: "exec", Usage: "Run a command in a service's running container. Its output is passed on as it is.",
 		ArgsUsage:   "service command [argument ...]",
 		UsageText:   "strake exec web sh\nstrake exec -T db pg_dump -U app app > dump.sql\nstrake exec -u root -w /srv web ls -l",
-		Description: "that of the command; 1 it could not be run, 2 wrong usage, 130 interrupted",
+		Description: "that of the command; 126 or 127 the container cannot run it, 1 failed, 2 wrong usage, 130 interrupted",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T", "no-TTY"}, Usage: "no terminal (there is one when input and output are terminals)"},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Value: true, Usage: "accepted: input is always passed on"},
@@ -64,27 +66,28 @@ func environment(s Streams, given []string) []string {
 
 // execute runs a command in a container; its exit code comes back as an *exitError.
 func execute(ctx context.Context, s Streams, o execOptions) error {
-	p, name, e, err := beginStack(ctx, s, o.Project)
+	stack, err := lookAt(ctx, s, o.Project, []string{o.Service})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = e.Close() }() // everything was asked and answered
-	containers, err := observeStack(ctx, e, name)
+	defer func() { _ = stack.engine.Close() }() // everything was asked and answered
+	c, err := one(stack.picked, o.Service, o.Index)
 	if err != nil {
 		return err
 	}
-	c, err := one(p, name, containers, o.Service, o.Index)
-	if err != nil {
-		return err
-	}
+	o.Exec.Service = o.Service
 	o.Exec.TTY = !o.NoTTY && !o.Exec.Detach && isTerminal(s.In) && isTerminal(s.Out)
 	t, err := newTerminal(ctx, s, o.Exec.TTY, !o.Exec.Detach)
 	if err != nil {
 		return err
 	}
-	code, err := e.Exec(ctx, c.ID, o.Exec, t.streams)
+	code, err := stack.engine.Exec(ctx, c.ID, o.Exec, t.streams)
 	t.restore()
-	if err != nil {
+	var hinted compose.Hinted
+	switch {
+	case errors.As(err, &hinted):
+		return err // it says the service and the program
+	case err != nil:
 		return fmt.Errorf("run %s in %s: %w", o.Exec.Command[0], c.Name, err)
 	}
 	if code != 0 {

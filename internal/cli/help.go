@@ -38,8 +38,9 @@ func commandText(c *cli.Command) string {
 	if len(c.Subcommands) > 0 {
 		arguments = " command [flags] [arguments]"
 	}
-	return fmt.Sprintf("%s\nUsage: strake %s [flags]%s\n\n%s\n%s\nFlags (`strake --help` lists those of every command):\n%s\n%s\n",
-		examples(c.UsageText), cmp.Or(c.HelpName, c.Name), arguments, c.Usage, subcommandsText(c), flagsText(append(c.Flags, cli.HelpFlag)), wrapped("Exit codes: "+c.Description, 0))
+	text := fmt.Sprintf("%s\nUsage: strake %s [flags]%s\n\n%s\n%s\nFlags (`strake --help` lists those of every command):\n%s\n%s\n",
+		examples(c.UsageText), cmp.Or(c.HelpName, c.Name), arguments, wrapped(c.Usage, 0), subcommandsText(c), flagsText(append(c.Flags, cli.HelpFlag)), wrapped("Exit codes: "+c.Description, 0))
+	return strings.ReplaceAll(text, "{{", `{{"{{"}}`) // urfave takes it for a template
 }
 
 // subcommandsText lists the commands of a command; "" where it has none.

@@ -118,14 +118,8 @@ func lifecycle(ctx context.Context, s Streams, o lifecycleOptions) error {
 			}
 			return o.plan(p, have, o)
 		}}
-	if o.DryRun {
-		return printPlan(ctx, s, p, ch, o.JSON)
-	}
-	out, err := ch.do(ctx)
-	if o.JSON {
-		return printDocument(s, documentOf(name, p, out, err), err)
-	}
-	if err != nil {
+	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
+	if said {
 		return err
 	}
 	changed := 0

@@ -243,7 +243,7 @@ func (p *progress) lineOf(name string, steps []int) liveLine {
 		case compose.StepFailed:
 			failed = i
 		case compose.StepDone:
-			if text := done(p.plan[i], st.unchanged); text != "" {
+			if text := done(p.plan[i], st); text != "" {
 				l.text = text
 			}
 		}
@@ -251,8 +251,15 @@ func (p *progress) lineOf(name string, steps []int) liveLine {
 	switch {
 	case failed >= 0:
 		l.state, l.text = compose.StepFailed, failureOf(p.plan[failed])
+	case p.ending && active >= 0 && p.plan[active].Op == compose.Wait:
+		l.state, l.text = "", "not waited for"
 	case active >= 0:
 		l.state, l.text, ended = compose.StepStarted, p.activeText(active), p.s.Now()
+	case p.ending && next >= 0:
+		l.state, l.text = "", "not finished"
+		if began.IsZero() {
+			l.text = "not begun"
+		}
 	case next >= 0:
 		l.state, l.text = "", p.waitsFor(next)
 	}

@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
@@ -40,29 +44,45 @@ func newLogs() *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON array of all lines by time; with --follow one JSON object a line"},
 		},
 		Action: func(c *cli.Context) error {
-			return logs(c.Context, streamsOf(c), logsOptions{Project: projectOptionsOf(c), Services: servicesOf(c), NoPrefix: c.Bool("no-log-prefix"), JSON: c.Bool("json"),
+			if err := checkLogFlags(c); err != nil {
+				return err
+			}
+			s := streamsOf(c)
+			return lineDocument(s, c.Bool("json") && c.Bool("follow"), logs(c.Context, s, logsOptions{Project: projectOptionsOf(c), Services: servicesOf(c), NoPrefix: c.Bool("no-log-prefix"), JSON: c.Bool("json"),
 				Index: c.Int("index"), Logs: engine.LogOptions{Follow: c.Bool("follow"), Timestamps: c.Bool("timestamps"), Tail: c.String("tail"),
-					Since: c.String("since"), Until: c.String("until")}})
+					Since: c.String("since"), Until: c.String("until")}}))
 		},
 	}
 }
 
+// checkLogFlags refuses what the engine would refuse late, or take for something else.
+func checkLogFlags(c *cli.Context) error {
+	for _, name := range []string{"since", "until"} {
+		if text := c.String(name); text != "" && !engine.IsLogTime(text, streamsOf(c).Now()) {
+			return usagef("write a time (2026-01-02T13:23:37Z, 2026-01-02) or how long ago it was (42m, 1h30m)", "--%s is %q", name, text)
+		}
+	}
+	if text := c.String("tail"); text != "" && text != "all" {
+		if _, err := strconv.Atoi(text); err != nil {
+			return usagef("write a number of lines (100), or all", "--tail is %q", text)
+		}
+	}
+	return nil
+}
+
 // logs prints the log of each container.
 func logs(ctx context.Context, s Streams, o logsOptions) error {
-	p, name, e, err := beginStack(ctx, s, o.Project)
+	stack, err := lookAt(ctx, s, o.Project, o.Services)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = e.Close() }() // everything was asked and answered
-	containers, err := observeStack(ctx, e, name)
-	if err != nil {
-		return err
+	defer func() { _ = stack.engine.Close() }() // everything was asked and answered
+	name := stack.name
+	all := stack.picked
+	kept := slices.DeleteFunc(slices.Clone(all), func(c compose.Container) bool { return o.Index > 0 && c.Number() != o.Index })
+	if o.Index > 0 && len(kept) == 0 && len(all) > 0 {
+		return noNumber(all, cmp.Or(strings.Join(o.Services, ", "), name), o.Index)
 	}
-	kept, err := pick(p, name, containers, o.Services)
-	if err != nil {
-		return err
-	}
-	kept = slices.DeleteFunc(kept, func(c compose.Container) bool { return o.Index > 0 && c.Number() != o.Index })
 	if len(kept) == 0 {
 		fmt.Fprintf(s.Err, "%s has no containers whose logs could be printed; strake up makes them\n", name)
 	}
@@ -71,7 +91,7 @@ func logs(ctx context.Context, s Streams, o logsOptions) error {
 		o.Logs.Timestamps = true
 		print = &jsonLogs{out: s.Out, atOnce: o.Logs.Follow}
 	}
-	return streamLogs(ctx, logSource{engine: e, project: name, services: o.Services, options: o.Logs, print: print}, kept)
+	return streamLogs(ctx, logSource{engine: stack.engine, project: name, services: o.Services, options: o.Logs, print: print}, kept)
 }
 
 // logSource says whose log lines are streamed, and how.
@@ -83,17 +103,24 @@ type logSource struct {
 	print    logPrinter
 }
 
-// followLogs streams what is written from now on, until ctx ends.
-func followLogs(ctx context.Context, s Streams, e *engine.Engine, p *compose.Project, services []string) error {
+// logScope is whose log lines followLogs streams.
+type logScope struct {
+	services []string  // nil: all
+	since    time.Time // by the engine's clock
+}
+
+// followLogs streams what was written since a moment, and from now on, until ctx ends.
+func followLogs(ctx context.Context, s Streams, e *engine.Engine, p *compose.Project, o logScope) error {
 	containers, err := observeStack(ctx, e, p.Name)
 	if err != nil {
 		return err
 	}
-	kept, err := pick(p, p.Name, containers, services)
+	kept, err := pick(p, p.Name, containers, o.services)
 	if err != nil {
 		return err
 	}
-	src := logSource{engine: e, project: p.Name, services: services, options: engine.LogOptions{Follow: true, Tail: "all"}, print: &textLogs{s: s, project: p.Name}}
+	options := engine.LogOptions{Follow: true, Tail: "all", Since: o.since.Format(time.RFC3339Nano)}
+	src := logSource{engine: e, project: p.Name, services: o.services, options: options, print: &textLogs{s: s, project: p.Name}}
 	return streamLogs(ctx, src, kept)
 }
 
@@ -119,7 +146,7 @@ func streamLogs(ctx context.Context, src logSource, containers []compose.Contain
 					finish()
 				}
 			}()
-			err := src.engine.Logs(gctx, c.ID, o, out, errs)
+			err := src.copy(gctx, c, o, out, errs)
 			if gctx.Err() != nil {
 				err = nil // the follower was told to stop
 			}

@@ -11,30 +11,31 @@ import (
 
 func newPlan() *cli.Command {
 	return &cli.Command{
-		Name: "plan", Usage: "Print what up would do, each step with its reason, and do nothing.",
+		Name: "plan", Usage: "Print what up would do to each service and why, and do nothing.",
 		ArgsUsage:   "[service ...]",
-		UsageText:   "strake plan          # everything\nstrake plan --json   # for programs",
+		UsageText:   "strake plan          # everything\nstrake plan --steps  # each step\nstrake plan --json   # for programs",
 		Description: "0 nothing to do, 1 failed, 2 wrong usage, 10 there is something to do, 130 interrupted",
-		Flags:       append(diffFlags(), jsonFlag()),
+		Flags:       append(diffFlags(), &cli.BoolFlag{Name: "steps", Usage: "print each step, in order, instead of a line per service"}, jsonFlag()),
 		Action: func(c *cli.Context) error {
 			o, err := upOptionsOf(c)
 			if err != nil {
 				return err
 			}
-			return plan(c.Context, streamsOf(c), o)
+			return plan(c.Context, streamsOf(c), o, c.Bool("steps"))
 		},
 	}
 }
 
 // plan prints what up would do.
-func plan(ctx context.Context, s Streams, o upOptions) error {
+func plan(ctx context.Context, s Streams, o upOptions, steps bool) error {
 	show := newProgress(s, false, "reading the project")
 	p, ch, err := upChange(ctx, s, o, show)
-	show.close()
 	if err != nil {
+		show.close()
 		return err
 	}
 	defer func() { _ = ch.engine.Close() }() // everything was asked and answered
+	ch.steps = steps
 	return printPlan(ctx, s, p, ch, o.JSON)
 }
 
@@ -45,10 +46,18 @@ func printPlan(ctx context.Context, s Streams, p *compose.Project, ch change, as
 	if err != nil {
 		return err
 	}
-	if asJSON {
+	for _, step := range out.plan {
+		if step.Op == compose.Warn && !asJSON {
+			fmt.Fprintf(s.Err, "warning: %s\n", warning(step))
+		}
+	}
+	switch {
+	case asJSON:
 		err = printJSON(s.Out, documentOf(ch.scope.Project, p, out, nil))
-	} else {
-		err = printSteps(s, ch.scope.Project, out.plan, ch.command)
+	case ch.steps && out.plan.Changes():
+		err = printSteps(s, out.plan, ch.command)
+	default:
+		err = printPlanView(s, out, ch.command)
 	}
 	if err == nil && out.plan.Changes() {
 		return &exitError{code: exitChanges}
@@ -56,37 +65,28 @@ func printPlan(ctx context.Context, s Streams, p *compose.Project, ch change, as
 	return err
 }
 
-func printSteps(s Streams, project string, plan compose.Plan, command string) error {
+// printSteps prints each step of a plan that changes something.
+func printSteps(s Streams, plan compose.Plan, command string) error {
 	var rows [][]string
-	changes := 0
 	for _, step := range plan {
-		switch {
-		case step.Op == compose.Warn:
-			fmt.Fprintf(s.Err, "warning: %s\n", warning(step))
+		if step.Op == compose.Warn {
 			continue
-		case step.Op.Changes():
-			changes++
 		}
-		op, name := string(step.Op), step.Name
+		op, why := string(step.Op), step.Why
 		if step.Op == compose.Wait {
 			op = "wait until " + string(step.Until)
 		}
-		why := step.Why
 		if step.IfChanged > 0 {
 			if why != "" {
 				why += ", "
 			}
 			why += "if " + plan[step.IfChanged-1].Name + " changes"
 		}
-		rows = append(rows, []string{op, name, why})
-	}
-	if changes == 0 {
-		_, err := fmt.Fprintf(s.Out, "%s: nothing to do\n", project)
-		return err
+		rows = append(rows, []string{op, step.Name, why})
 	}
 	if err := printTable(s.Out, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(s.Out, "%s: %s to do; strake %s does it\n", project, plural(changes, "change"), command)
+	_, err := fmt.Fprintf(s.Out, "plan: %s; strake %s does it\n", plural(len(rows), "step"), command)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,16 +51,12 @@ func newPort() *cli.Command {
 
 // port prints where a port is published.
 func port(ctx context.Context, s Streams, o portOptions) error {
-	p, name, e, err := beginStack(ctx, s, o.Project)
+	stack, err := lookAt(ctx, s, o.Project, []string{o.Service})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = e.Close() }() // everything was asked and answered
-	containers, err := observeStack(ctx, e, name)
-	if err != nil {
-		return err
-	}
-	c, err := one(p, name, containers, o.Service, o.Index)
+	defer func() { _ = stack.engine.Close() }() // everything was asked and answered
+	c, err := one(stack.picked, o.Service, o.Index)
 	if err != nil {
 		return err
 	}
@@ -80,7 +77,9 @@ func port(ctx context.Context, s Streams, o portOptions) error {
 			_, err := fmt.Fprintln(s.Out, net.JoinHostPort(at.HostIP, strconv.Itoa(int(at.Published))))
 			return err
 		}
-		published = append(published, fmt.Sprintf("%d/%s", at.Target, at.Protocol))
+		if name := fmt.Sprintf("%d/%s", at.Target, at.Protocol); !slices.Contains(published, name) { // one is on IPv4 and on IPv6
+			published = append(published, name)
+		}
 	}
 	next := "it publishes none; add it to ports: of " + o.Service + " and run strake up"
 	if len(published) > 0 {

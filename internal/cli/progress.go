@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type progress struct {
 	s      Streams
 	quiet  bool // shows nothing but warnings
 	closed bool
+	ending bool // a signal came: what has not begun will not
 	build  bool // plain: print what builds print
 	began  time.Time
 	plan   compose.Plan
@@ -36,7 +38,9 @@ type stepState struct {
 	text           string
 	current, total int64
 	output         []string // the last keptLines
+	printed        bool     // its output
 	unchanged      bool
+	exited         bool
 	err            error
 }
 
@@ -74,7 +78,7 @@ func (p *progress) first(text string) {
 		return
 	}
 	if p.plan == nil {
-		if len(p.said) == 0 {
+		if len(p.said) == 0 && text != "" {
 			p.line("%s", text)
 		}
 		p.timer.Reset(firstWord)
@@ -104,6 +108,15 @@ func (p *progress) line(format string, args ...any) {
 	fmt.Fprintln(p.s.Err, text)
 	if p.view != nil && p.plan != nil {
 		p.view.draw(p)
+	}
+}
+
+// say prints a line, unless nothing is to be shown.
+func (p *progress) say(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.quiet {
+		p.line("%s", text)
 	}
 }
 
@@ -170,11 +183,15 @@ func (p *progress) note(e compose.Event) {
 		if p.plan[e.Step].Op == compose.Warn {
 			break // planned has said it
 		}
-		p.warning(label(p.plan, e.Step) + ": " + e.Text)
+		if text := e.Text; strings.Contains(text, p.plan[e.Step].Name) {
+			p.warning(text)
+		} else {
+			p.warning(label(p.plan, e.Step) + ": " + text)
+		}
 	case compose.StepStarted:
 		st.kind, st.began = e.Kind, p.s.Now()
 	default:
-		st.kind, st.ended, st.err, st.unchanged = e.Kind, p.s.Now(), e.Err, e.Unchanged
+		st.kind, st.ended, st.err, st.unchanged, st.exited = e.Kind, p.s.Now(), e.Err, e.Unchanged, e.Exited
 	}
 	if p.view == nil && !p.quiet {
 		p.plainEvent(e)
@@ -192,12 +209,13 @@ func (p *progress) plainEvent(e compose.Event) {
 	case compose.StepOutput:
 		if p.build && strings.TrimSpace(e.Text) != "" {
 			p.line("%s | %s", name, strings.TrimRight(e.Text, "\r\n"))
+			p.steps[e.Step].printed = true
 		}
 	case compose.StepDone:
-		if step.Op == compose.Wait && (step.Until == compose.UntilRunning || !p.plan.Changes()) {
+		if step.Op == compose.Wait && (step.Until == compose.UntilRunning && !e.Exited || len(step.After) == 0) {
 			return // that it was started is said; and what is as wanted needs no word
 		}
-		if text := done(step, e.Unchanged); text != "" {
+		if text := done(step, p.steps[e.Step]); text != "" {
 			p.line("%s: %s (%s)", name, text, span(p.s.Now().Sub(p.began)))
 		}
 	case compose.StepFailed:
@@ -207,39 +225,22 @@ func (p *progress) plainEvent(e compose.Event) {
 	}
 }
 
-// underWay names the steps that have begun and not ended and change something, in order of the plan: those that are
-// finished after an interrupt, and those that are cancelled.
-func (p *progress) underWay() (finished, cancelled []string) {
-	for i, st := range p.steps {
-		op := p.plan[i].Op
-		text := fmt.Sprintf("%s %s", op, label(p.plan, i))
-		switch {
-		case st.kind != compose.StepStarted || !op.Changes():
-		case op == compose.BuildImage || op == compose.PullImage:
-			cancelled = append(cancelled, text)
-		default:
-			finished = append(finished, text)
-		}
-	}
-	return finished, cancelled
-}
-
-// interrupted says what is still being finished after the first signal.
-func (p *progress) interrupted() {
+// exits takes what was waited for and has run to its end since for what it is: a program may take longer to its end than to be
+// called running.
+func (p *progress) exits(after compose.State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	finished, cancelled := p.underWay()
-	text := ""
-	if len(cancelled) > 0 {
-		text = "cancelling: " + strings.Join(cancelled, ", ") + "; "
+	for i, step := range p.plan {
+		ended := slices.ContainsFunc(after.Containers, func(c compose.Container) bool {
+			return c.Name == step.Name && c.Status == compose.Exited && c.ExitCode == 0
+		})
+		if st := &p.steps[i]; step.Op == compose.Wait && ended && st.kind == compose.StepDone && !st.exited {
+			st.exited = true
+			if p.view == nil && !p.quiet && step.Until != compose.UntilCompleted {
+				p.line("%s: %s (%s)", label(p.plan, i), done(step, *st), span(p.s.Now().Sub(p.began)))
+			}
+		}
 	}
-	if len(finished) > 0 {
-		text += "finishing: " + strings.Join(finished, ", ") + "; "
-	}
-	if text == "" {
-		text = "stopping; "
-	}
-	p.line("%spress Ctrl-C again to stop now", text)
 }
 
 // close ends the drawing; nothing is shown after it.
@@ -333,15 +334,15 @@ func failureOf(s compose.Step) string {
 	return string(s.Op) + " failed"
 }
 
-func done(s compose.Step, unchanged bool) string {
+func done(s compose.Step, st stepState) string {
 	switch s.Op {
 	case compose.PullImage:
-		if unchanged {
+		if st.unchanged {
 			return "image is up to date"
 		}
 		return "pulled"
 	case compose.BuildImage:
-		if unchanged {
+		if st.unchanged {
 			return "built, nothing changed"
 		}
 		return "built"
@@ -369,7 +370,10 @@ func done(s compose.Step, unchanged bool) string {
 	case compose.RemoveContainer:
 		return "removed"
 	case compose.Wait:
-		if s.Until == compose.UntilRunning || s.Until == compose.UntilReady {
+		switch {
+		case st.exited && s.Until != compose.UntilCompleted:
+			return "exited (0)"
+		case s.Until == compose.UntilRunning || s.Until == compose.UntilReady:
 			return "ready"
 		}
 		return string(s.Until)

@@ -51,14 +51,11 @@ func pull(ctx context.Context, s Streams, o pullOptions) error {
 	if o.Project.Offline {
 		return usagef("unset STRAKE_OFFLINE and leave out --offline for it", "pull is all network, and offline forbids it")
 	}
-	p, e, err := begin(ctx, s, o.Project)
+	p, e, err := beginWith(ctx, s, o.Project, o.Services, !o.Deps)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	if p, err = p.Select(o.Services, !o.Deps); err != nil {
-		return err
-	}
 	printWarnings(s, p.Warnings)
 	services, err := o.selected(p)
 	if err != nil {
@@ -75,17 +72,11 @@ func pull(ctx context.Context, s Streams, o pullOptions) error {
 	ch := change{streams: s, engine: e, scope: compose.ScopeOf(p, refs), command: "pull", noWait: o.NoWait, quiet: o.Quiet,
 		reading: "reading the project",
 		plan:    func(have compose.State) (compose.Plan, error) { return o.plan(p, have, services, refs), nil }}
-	if o.DryRun {
-		return printPlan(ctx, s, p, ch, o.JSON)
-	}
-	if o.IgnoreFailures {
+	if o.IgnoreFailures && !o.DryRun {
 		return pullEach(ctx, s, e, ch)
 	}
-	out, err := ch.do(ctx)
-	if o.JSON {
-		return printDocument(s, documentOf(p.Name, p, out, err), err)
-	}
-	if err != nil {
+	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
+	if said {
 		return err
 	}
 	if len(out.plan) == 0 {

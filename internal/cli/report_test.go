@@ -41,6 +41,43 @@ func TestProgress_SaysAWarningOnce(t *testing.T) {
 	}
 }
 
+func TestProgress_SaysNothingForNothing(t *testing.T) {
+	var b bytes.Buffer
+	p := newProgress(Streams{Out: &b, Err: &b, Now: time.Now}, false, "")
+	p.first("")
+	p.close()
+	if b.Len() > 0 {
+		t.Errorf("without anything to say it said %q", b.String())
+	}
+}
+
+func TestProgress_NamesThingsOnceInAWarning(t *testing.T) {
+	var b bytes.Buffer
+	p := newProgress(Streams{Out: &b, Err: &b, Now: time.Now}, false, "")
+	p.planned(compose.Plan{{Op: compose.RemoveVolume, Name: "shop_data"}}, compose.State{})
+	p.note(compose.Event{Kind: compose.StepWarning, Text: "volume shop_data is still used by another container"})
+	p.note(compose.Event{Kind: compose.StepWarning, Text: "it takes its time"})
+	p.close()
+	want := "warning: volume shop_data is still used by another container\nwarning: shop_data: it takes its time\n"
+	if got := b.String(); got != want {
+		t.Errorf("it said %q, want %q", got, want)
+	}
+}
+
+func TestProgress_SeesWhatExitedLater(t *testing.T) {
+	var b bytes.Buffer
+	p := newProgress(Streams{Out: &b, Err: &b, Now: time.Now}, false, "")
+	p.planned(compose.Plan{{Op: compose.Wait, Service: "job", Name: "shop-job-1", Until: compose.UntilRunning}, {Op: compose.Wait, Service: "web", Name: "shop-web-1", Until: compose.UntilRunning}}, compose.State{})
+	for i := range p.plan {
+		p.note(compose.Event{Step: i, Kind: compose.StepDone})
+	}
+	p.exits(compose.State{Containers: []compose.Container{{Name: "shop-job-1", Status: compose.Exited}, {Name: "shop-web-1", Status: compose.Running}}})
+	p.close()
+	if got := b.String(); !strings.HasPrefix(got, "job: exited (0) (") || strings.Count(got, "\n") != 1 {
+		t.Errorf("it said %q, want that job exited", got)
+	}
+}
+
 func TestScopeOfDown_AsksForImagesThatGo(t *testing.T) {
 	p, err := compose.Load(t.Context(), compose.LoadOptions{Files: []string{"-"}, Name: "shop", Dir: t.TempDir(),
 		Stdin: strings.NewReader("services: {web: {image: NO IMAGE}}")})

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,9 +28,14 @@ type row struct {
 	ID       string    `json:"id"`
 	Created  time.Time `json:"created"`
 	Status   string    `json:"status"` // as the engine says it
+	Command  string    `json:"command"`
 	Project  string    `json:"project"`
 	OneOff   bool      `json:"one_off"`
 	Orphan   bool      `json:"orphan"`
+	// What only templates tell.
+	labels   map[string]string
+	networks []string
+	mounts   []compose.Mount
 }
 
 type portRow struct {
@@ -45,8 +53,8 @@ func rowsOf(project string, p *compose.Project, containers []compose.Container) 
 			continue
 		}
 		r := row{Service: c.Service(), Name: c.Name, State: string(c.Status), Health: string(c.Health), ExitCode: c.ExitCode,
-			Image: c.ImageRef, Ports: []portRow{}, URLs: []string{}, ID: c.ID, Created: c.Created.UTC(), Status: c.StatusText,
-			Project: project, OneOff: c.IsOneOff()}
+			Image: c.ImageRef, Ports: []portRow{}, URLs: []string{}, ID: c.ID, Created: c.Created.UTC(), Status: c.StatusText, Command: c.Command,
+			Project: project, OneOff: c.IsOneOff(), labels: c.Labels, networks: slices.Sorted(maps.Keys(c.Networks)), mounts: c.Mounts}
 		if p != nil {
 			_, on := p.Services[c.Service()]
 			_, off := p.DisabledServices[c.Service()]
@@ -73,7 +81,7 @@ func portsText(ports []portRow) string {
 	for _, p := range ports {
 		text := fmt.Sprintf("%d/%s", p.Target, p.Protocol)
 		if p.Published != 0 {
-			text = fmt.Sprintf("%s:%d->%s", p.HostIP, p.Published, text)
+			text = net.JoinHostPort(p.HostIP, strconv.Itoa(int(p.Published))) + "->" + text
 		}
 		all = append(all, text)
 	}
@@ -137,6 +145,22 @@ func printDocument(s Streams, d document, err error) error {
 		return nil
 	}
 	return documentedError{err}
+}
+
+// lineDocument is err, after it was printed as one more line of a command that prints an object a line; unless it does, err alone.
+func lineDocument(s Streams, lines bool, err error) error {
+	var exit *exitError
+	if err == nil || !lines || errors.As(err, &exit) {
+		return err
+	}
+	line, e := jsonLine(struct {
+		Error string `json:"error"`
+		Hint  string `json:"hint,omitempty"`
+	}{err.Error(), hintOf(err)})
+	if e == nil {
+		_, e = fmt.Fprintln(s.Out, line)
+	}
+	return documentedError{errors.Join(err, e)}
 }
 
 // changed is whether the plan changed something, or would: an image that was built or pulled again may be the one it was.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/seed"
 )
 
 type runOptions struct {
@@ -86,13 +87,17 @@ func runOptionsOf(c *cli.Context) (runOptions, error) {
 
 // run creates the container of a one-off, runs it and passes its exit code on as an *exitError.
 func run(ctx context.Context, s Streams, o runOptions) error {
-	p, e, err := begin(ctx, s, o.Project)
+	p, e, err := beginWith(ctx, s, o.Project, []string{o.Service}, o.NoDeps)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	if p, err = p.Select([]string{o.Service}, o.NoDeps); err != nil {
+	from, mode, err := runningSeed(ctx, e, p)
+	if err != nil {
 		return err
+	}
+	if from != nil {
+		p = seed.Apply(p, from, mode, []string{o.Service})
 	}
 	printWarnings(s, p.Warnings)
 	o.Changes.TTY = !o.NoTTY && !o.Detach && isTerminal(s.In) && isTerminal(s.Out)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -27,59 +25,9 @@ func newSeed() *cli.Command {
 	return &cli.Command{
 		Name: "seed", Usage: "Keep the data of a stack as an image, from which stacks start.",
 		UsageText:   "strake seed build      # make the seed of this commit, unless it is there\nstrake up --seed       # start from it",
-		Description: "0 done, 1 failed, 2 wrong usage, 3 a step did not complete, 4 held by another (with --no-wait), 130 interrupted",
+		Description: "0 done, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 130 interrupted",
 		Action:      func(c *cli.Context) error { return unknownSubcommand(c.Command, "") },
-		Subcommands: []*cli.Command{with(newSeedBuild()), with(newSeedKey()), with(newSeedLs()), with(newSeedRm())},
-	}
-}
-
-func newSeedBuild() *cli.Command {
-	return &cli.Command{
-		Name: "build", Usage: "Make the seed of what the files say now, unless it is there.",
-		UsageText:   "strake seed build",
-		Description: "0 it is there, 1 failed, 2 wrong usage, 3 a step did not complete, 4 held by another (with --no-wait), 130 interrupted",
-		Flags:       []cli.Flag{offlineFlag(), noWaitFlag(), jsonFlag()},
-		Action: func(c *cli.Context) error {
-			return seedBuild(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), NoWait: c.Bool("no-wait"), JSON: c.Bool("json")})
-		},
-	}
-}
-
-func newSeedKey() *cli.Command {
-	return &cli.Command{
-		Name: "key", Usage: "Print the name of the seed of what the files say now.",
-		UsageText:   "strake seed key\nstrake seed key --explain   # and all that it depends on",
-		Description: "0 done, 1 failed, 2 wrong usage, 130 interrupted",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "explain", Usage: "print what the key is made of, as JSON"}},
-		Action: func(c *cli.Context) error {
-			return seedKey(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), Explain: c.Bool("explain")})
-		},
-	}
-}
-
-func newSeedLs() *cli.Command {
-	return &cli.Command{
-		Name: "ls", Usage: "List the project's seeds, the newest first.",
-		UsageText:   "strake seed ls",
-		Description: "0 done, 1 failed, 2 wrong usage, 130 interrupted",
-		Flags:       []cli.Flag{jsonFlag()},
-		Action: func(c *cli.Context) error {
-			return seedLs(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), JSON: c.Bool("json")})
-		},
-	}
-}
-
-func newSeedRm() *cli.Command {
-	return &cli.Command{
-		Name: "rm", Usage: "Remove seeds by their keys.", ArgsUsage: "key ...",
-		UsageText:   "strake seed rm 3f2c1ab09d8e7f65",
-		Description: "0 they are gone, 1 failed, 2 wrong usage, 130 interrupted",
-		Action: func(c *cli.Context) error {
-			if c.NArg() == 0 {
-				return usagef("strake seed ls lists them", "seed rm takes keys")
-			}
-			return seedRm(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), Keys: c.Args().Slice()})
-		},
+		Subcommands: []*cli.Command{with(newSeedBuild()), with(newSeedKey()), with(newSeedLs()), with(newSeedRm()), with(newSeedSave()), with(newSeedReset()), with(newSeedPrune()), with(newSeedPush()), with(newSeedPull())},
 	}
 }
 
@@ -87,7 +35,10 @@ func newSeedRm() *cli.Command {
 type seedOptions struct {
 	Project               projectOptions
 	NoWait, JSON, Explain bool
-	Keys                  []string
+	Yes, Force            bool
+	Keys, Services        []string
+	Name                  string
+	Keep                  int
 }
 
 // seeding is what commands about seeds know of a project.
@@ -113,215 +64,189 @@ func prepareSeed(ctx context.Context, s Streams, p *compose.Project, e *engine.E
 		_, err := seed.FactsOf(ctx, p, seed.FactsOptions{})
 		return seeding{}, err
 	}
-	d := compose.DiffOptions{Services: needed, Inputs: inputs, Refs: refs, Offline: o.Offline, Now: s.Now(), Version: buildVersion()}
+	d := compose.DiffOptions{Services: needed, ImagesOnly: true, Inputs: inputs, Refs: refs, Offline: o.Offline, Now: s.Now(), Version: buildVersion()}
 	ch := change{streams: s, engine: e, scope: compose.ScopeOf(p, refs), command: "seed build", noWait: noWait, reading: "reading the project",
 		plan: func(have compose.State) (compose.Plan, error) {
-			plan, err := compose.Diff(p, have, d)
-			return only(plan, func(step compose.Step) bool { return step.Op == compose.BuildImage || step.Op == compose.PullImage }), err
+			return compose.Diff(p, have, d)
 		}}
 	out, err := ch.do(ctx)
 	if err != nil {
 		return seeding{}, err
 	}
-	facts, err := seed.FactsOf(ctx, p, seed.FactsOptions{State: out.state, Inputs: inputs, Files: compose.InputOptions{CacheDir: cacheDir(s)}})
+	facts, err := seed.FactsOf(ctx, p, seed.FactsOptions{State: out.state, Inputs: inputs, Files: compose.InputOptions{CacheDir: cacheDir(s)}, Offline: o.Offline})
 	return seeding{p, e, out.state, facts}, err
 }
 
 // build makes the seed and returns whether it was not there.
-func (k seeding) build(ctx context.Context, s Streams, noWait bool) (bool, error) {
+func (k seeding) build(ctx context.Context, s Streams, from projectOptions, noWait bool) (bool, error) {
+	if err := k.pullFirst(ctx, s, from, noWait); err != nil {
+		return false, err
+	}
+	o, err := k.options(ctx, s, noWait)
+	if err != nil {
+		return false, err
+	}
+	k.advise(s)
+	built, err := seed.Build(ctx, seedEngine{k.e}, k.p, o)
+	return built, showStep(err, "put it right and run strake seed build again; nothing of this seed was kept")
+}
+
+// options are those of a build, with the commits whose seeds it can be made of.
+func (k seeding) options(ctx context.Context, s Streams, noWait bool) (seed.BuildOptions, error) {
+	o := sealing(s, k.facts, k.state, "seed build", noWait)
+	o.Commits, o.Clean = commitsOf(ctx, s, k.p.WorkingDir)
+	var err error
+	o.Base, err = seed.BaseOf(ctx, k.p, k.facts, o.Files)
+	return o, err
+}
+
+// advise says which steps make a new seed whenever anything in their images changes.
+func (k seeding) advise(s Streams) {
+	for _, step := range k.facts.Steps {
+		if svc := k.p.Services[step.Service]; step.Inputs == "" && svc.Build != nil {
+			fmt.Fprintf(s.Err, "seed: each change to what %s is built from makes a new seed; x-strake: {inputs: [migrations/**]} on the service says which files count\n", step.Service)
+		}
+	}
+}
+
+// claimOptions are those of a command about seeds.
+func claimOptions(s Streams, command string, noWait bool) compose.ConvergeOptions {
+	return compose.ConvergeOptions{Owner: owner(s, command), Alive: isAlive, NoWait: noWait,
+		Held: func(e *compose.HeldError) { fmt.Fprintf(s.Err, "seed: waiting: %s\n", e) }}
+}
+
+// sealing are options that tell of a build as it goes on.
+func sealing(s Streams, facts seed.Facts, state compose.State, command string, noWait bool) seed.BuildOptions {
 	begin := s.Now()
-	built, err := seed.Build(ctx, seedEngine{k.e}, k.p, seed.BuildOptions{Facts: k.facts, State: k.state, Version: buildVersion(),
-		Note: func(text string) { fmt.Fprintf(s.Err, "seed: %s (%s)\n", text, span(s.Now().Sub(begin))) },
-		Claim: compose.ConvergeOptions{Owner: owner(s, "seed build"), Alive: isAlive, NoWait: noWait,
-			Held: func(e *compose.HeldError) { fmt.Fprintf(s.Err, "seed: waiting: %s\n", e) }}})
+	return seed.BuildOptions{Facts: facts, State: state, Files: compose.InputOptions{CacheDir: cacheDir(s)}, Version: buildVersion(), Claim: claimOptions(s, command, noWait),
+		Note: func(text string) { fmt.Fprintf(s.Err, "seed: %s (%s)\n", text, span(s.Now().Sub(begin))) }}
+}
+
+// showStep adds to a step that failed what its container printed last, and what to do next.
+func showStep(err error, next string) error {
 	var failed *seed.StepError
-	if errors.As(err, &failed) && failed.Log != "" {
+	if !errors.As(err, &failed) {
+		return err
+	}
+	if failed.Log != "" {
 		err = &reportedError{error: err, sections: []section{{title: "last lines of " + failed.Service, text: failed.Log}}}
 	}
-	if errors.As(err, &failed) && hintOf(err) == "" {
-		err = &compose.HintedError{Err: err, Next: "put it right and run strake seed build again; nothing of this seed was kept"}
+	if hintOf(err) == "" {
+		err = &compose.HintedError{Err: err, Next: next}
 	}
-	return built, err
-}
-
-// seedFor makes the seed that up starts from, unless it is there.
-func seedFor(ctx context.Context, s Streams, o upOptions) (seeding, error) {
-	p, e, err := begin(ctx, s, o.Project)
-	if err != nil {
-		return seeding{}, err
-	}
-	defer func() { _ = e.Close() }() // everything was asked and answered
-	k, err := prepareSeed(ctx, s, p, e, o.Project, o.NoWait)
-	if err == nil {
-		_, err = k.build(ctx, s, o.NoWait)
-	}
-	return k, err
-}
-
-// seedBuild makes the seed of what the files say now.
-func seedBuild(ctx context.Context, s Streams, o seedOptions) error {
-	p, e, err := begin(ctx, s, o.Project)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = e.Close() }() // everything was asked and answered
-	begin := s.Now()
-	k, err := prepareSeed(ctx, s, p, e, o.Project, o.NoWait)
-	if err != nil {
-		return err
-	}
-	built, err := k.build(ctx, s, o.NoWait)
-	if err != nil {
-		return err
-	}
-	if o.JSON {
-		return printJSON(s.Out, struct {
-			Project string  `json:"project"`
-			Key     string  `json:"key"`
-			Built   bool    `json:"built"`
-			Seconds float64 `json:"seconds"`
-		}{p.Name, k.facts.Key(), built, s.Now().Sub(begin).Seconds()})
-	}
-	what := "is there already"
-	if built {
-		what = "was built in " + span(s.Now().Sub(begin).Round(time.Millisecond))
-	}
-	_, err = fmt.Fprintf(s.Out, "seed %s of %s %s; strake up --seed starts from it\n", k.facts.Key(), p.Name, what)
 	return err
 }
 
-// seedFacts is what the seed of the files as they are depends on; nothing is built or pulled for it.
-func seedFacts(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine) (seed.Facts, error) {
-	services, err := withBuild(p, nil, false)
-	if err != nil {
-		return seed.Facts{}, err
-	}
-	inputs, refs, err := buildState(ctx, s, p, services)
-	if err != nil {
-		return seed.Facts{}, err
-	}
-	state, err := e.Observe(ctx, compose.ScopeOf(p, refs))
-	if err != nil {
-		return seed.Facts{}, err
-	}
-	return seed.FactsOf(ctx, p, seed.FactsOptions{State: state, Inputs: inputs, Files: compose.InputOptions{CacheDir: cacheDir(s)}})
-}
-
-// seedKey prints the key, or what it is made of.
-func seedKey(ctx context.Context, s Streams, o seedOptions) error {
-	p, e, err := begin(ctx, s, o.Project)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = e.Close() }() // everything was asked and answered
-	facts, err := seedFacts(ctx, s, p, e)
-	if err != nil {
-		return err
-	}
-	if o.Explain {
-		return printJSON(s.Out, struct {
-			Key string `json:"key"`
-			seed.Facts
-		}{facts.Key(), facts})
-	}
-	_, err = fmt.Fprintln(s.Out, facts.Key())
-	return err
-}
-
-// seedRow is one seed of `seed ls --json`.
-type seedRow struct {
-	Key      string    `json:"key"`
-	Services []string  `json:"services"`
-	Created  time.Time `json:"created"`
-	Size     int64     `json:"size"` // bytes, with the layers of the images below
-	Exact    bool      `json:"exact"`
-}
-
-// seedLs lists the seeds that are here.
-func seedLs(ctx context.Context, s Streams, o seedOptions) error {
-	p, name, e, err := beginStack(ctx, s, o.Project)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = e.Close() }() // everything was asked and answered
-	rows, err := seedRows(ctx, e, name)
-	if err != nil {
-		return err
-	}
-	if p != nil {
-		markExact(ctx, s, p, e, rows)
-	}
-	if o.JSON {
-		return printJSON(s.Out, rows)
-	}
-	if len(rows) == 0 {
-		_, err := fmt.Fprintf(s.Out, "%s has no seed here; strake seed build makes one\n", name)
-		return err
-	}
-	table := [][]string{{"KEY", "SERVICES", "AGE", "SIZE", "OF THESE FILES"}}
-	for _, r := range rows {
-		table = append(table, []string{r.Key, strings.Join(r.Services, ", "), span(s.Now().Sub(r.Created).Round(time.Second)), fmt.Sprintf("%d MB", r.Size/1e6), map[bool]string{true: "yes"}[r.Exact]})
-	}
-	return printTable(s.Out, table)
-}
-
-// seedRows are the seeds of a project, the newest first.
-func seedRows(ctx context.Context, e *engine.Engine, project string) ([]seedRow, error) {
-	images, err := e.ImagesWith(ctx, seed.LabelKey)
+// seedFor is the seed of a name, or with none that of what the files say now, which is made unless it is there.
+func seedFor(ctx context.Context, s Streams, o projectOptions, name string, noWait bool) (*seed.Seed, error) {
+	p, e, err := begin(ctx, s, o)
 	if err != nil {
 		return nil, err
 	}
-	rows := []seedRow{}
-	for _, i := range images {
-		key, service := i.Labels[seed.LabelKey], i.Labels[seed.LabelService]
-		if i.Labels[seed.LabelProject] != project || !slices.Contains(i.Tags, seed.Ref(project, service, key)) {
-			continue
-		}
-		at := slices.IndexFunc(rows, func(r seedRow) bool { return r.Key == key })
-		if at < 0 {
-			rows, at = append(rows, seedRow{Key: key, Created: i.Created}), len(rows)
-		}
-		rows[at].Services = append(rows[at].Services, service)
-		slices.Sort(rows[at].Services)
-		rows[at].Size += i.Size
-	}
-	return rows, nil
-}
-
-// markExact marks the seed of what the files say now; where that cannot be told none is.
-func markExact(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, rows []seedRow) {
-	facts, err := seedFacts(ctx, s, p, e)
-	if err != nil {
-		return
-	}
-	for i := range rows {
-		rows[i].Exact = rows[i].Key == facts.Key()
-	}
-}
-
-// seedRm removes seeds. One that a container was made from stays, with an error that says so.
-func seedRm(ctx context.Context, s Streams, o seedOptions) error {
-	_, name, e, err := beginStack(ctx, s, o.Project)
-	if err != nil {
-		return err
-	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	rows, err := seedRows(ctx, e, name)
-	if err != nil {
-		return err
+	if name != "" {
+		return namedSeed(ctx, e, p, name)
 	}
-	for _, key := range o.Keys {
-		i := slices.IndexFunc(rows, func(r seedRow) bool { return r.Key == key })
-		if i < 0 {
-			return &compose.HintedError{Err: fmt.Errorf("project %s has no seed %s here", name, key), Next: "strake seed ls lists them"}
-		}
-		for _, service := range rows[i].Services {
-			ref := seed.Ref(name, service, key)
-			if err := e.Do(ctx, compose.Step{Op: compose.RemoveImage, Name: ref, Target: ref}, nil); err != nil {
-				return err
-			}
-		}
-		fmt.Fprintf(s.Out, "seed %s of %s is removed\n", key, name)
+	k, err := prepareSeed(ctx, s, p, e, o, noWait)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = k.build(ctx, s, o, noWait); err != nil {
+		return nil, err
+	}
+	return namedSeed(ctx, e, p, k.facts.Key())
+}
+
+// namedSeed is the seed of a key or of a name that was given to it.
+func namedSeed(ctx context.Context, e *engine.Engine, p *compose.Project, name string) (*seed.Seed, error) {
+	found, err := seed.Find(ctx, e, p, name)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, &compose.HintedError{Err: fmt.Errorf("project %s has no seed %s here that has all of %s", p.Name, name, strings.Join(seed.Services(p), ", ")),
+			Next: "strake seed ls lists those that are here"}
+	}
+	return found, nil
+}
+
+// runningSeed is the seed that a stack was started from, and how, as long as its data is there; nil if there is none.
+func runningSeed(ctx context.Context, e *engine.Engine, p *compose.Project) (*seed.Seed, seed.Mode, error) {
+	if len(seed.Services(p)) == 0 {
+		return nil, "", nil
+	}
+	have, err := e.Observe(ctx, compose.Scope{Project: p.Name})
+	if err != nil {
+		return nil, "", err
+	}
+	key, mode := seed.Running(p, have)
+	if key == "" {
+		return nil, mode, nil
+	}
+	found, err := seed.Find(ctx, e, p, key)
+	switch {
+	case err != nil || found != nil:
+		return found, mode, err
+	case mode == seed.Layer:
+		return nil, mode, &compose.HintedError{Err: fmt.Errorf("%s runs on seed %s, which is not here any more", p.Name, key),
+			Next: "strake seed save NAME keeps its data; strake down first, where it may go; strake up --seed starts from the seed of the files"}
+	}
+	return &seed.Seed{Key: key}, mode, nil
+}
+
+// seedChoice is what --seed says: nothing, the seed of the files as they are, or one by its name.
+type seedChoice struct {
+	on   bool
+	name string
+}
+
+// Set reads --seed and --seed=NAME.
+func (v *seedChoice) Set(text string) error {
+	*v = seedChoice{on: text != "false"}
+	if text != "true" && text != "false" {
+		v.name = text
 	}
 	return nil
+}
+
+// String is the name.
+func (v *seedChoice) String() string { return v.name }
+
+// IsBoolFlag says that the flag can stand alone.
+func (v *seedChoice) IsBoolFlag() bool { return true }
+
+// seedFlag is a flag whose value may be left out.
+type seedFlag struct{ *cli.GenericFlag }
+
+// TakesValue is false: the next argument is not the flag's.
+func (seedFlag) TakesValue() bool { return false }
+
+func newSeedFlag() cli.Flag {
+	return seedFlag{&cli.GenericFlag{Name: "seed", Value: &seedChoice{},
+		Usage: "start from the project's seed (x-strake.seed), which is built first where it is missing; --seed=NAME from one that was saved or built before"}}
+}
+
+func seedChoiceOf(c *cli.Context) seedChoice {
+	if v, ok := c.Generic("seed").(*seedChoice); ok && v != nil {
+		return *v
+	}
+	return seedChoice{}
+}
+
+// seedFacts are what the seed of the files as they are depends on; nothing is built or pulled for it.
+func seedFacts(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, o projectOptions) (seeding, error) {
+	services, err := withBuild(p, nil, false)
+	if err != nil {
+		return seeding{}, err
+	}
+	inputs, refs, err := buildState(ctx, s, p, services)
+	if err != nil {
+		return seeding{}, err
+	}
+	state, err := e.Observe(ctx, compose.ScopeOf(p, refs))
+	if err != nil {
+		return seeding{}, err
+	}
+	facts, err := seed.FactsOf(ctx, p, seed.FactsOptions{State: state, Inputs: inputs, Files: compose.InputOptions{CacheDir: cacheDir(s)}, Offline: o.Offline})
+	return seeding{p, e, state, facts}, err
 }

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -34,35 +36,44 @@ func projectOptionsOf(c *cli.Context) projectOptions {
 	}
 }
 
-// isTrue reads an environment variable as a switch.
-func isTrue(v string) bool {
-	switch strings.ToLower(v) {
-	case "", "0", "false", "no", "off":
-		return false
+// isTrue reads an environment variable as a switch; checkVariables refuses what is none.
+func isTrue(v string) bool { return slices.Contains(switchOn[:], strings.ToLower(v)) }
+
+// What an environment variable that is a switch may say.
+var (
+	switchOn  = [...]string{"true", "1", "yes", "on"}
+	switchOff = [...]string{"false", "0", "no", "off", ""}
+)
+
+// checkVariables refuses environment variables of strake whose values mean nothing, before a file is read.
+func checkVariables(s Streams) error {
+	var errs []error
+	if v := s.getenv("STRAKE_OFFLINE"); !isTrue(v) && !slices.Contains(switchOff[:], strings.ToLower(v)) {
+		errs = append(errs, usagef("set it to true or false", "STRAKE_OFFLINE is %q", v))
 	}
-	return true
+	if v := s.getenv("STRAKE_PORTS"); v != "" && v != string(compose.PortsFixed) && v != string(compose.PortsAuto) {
+		errs = append(errs, usagef("set it to fixed or auto", "STRAKE_PORTS is %q", v))
+	}
+	if v := s.getenv("STRAKE_HEALTH"); v != "" && v != "probe" && v != "engine" {
+		errs = append(errs, usagef("set it to probe or engine", "STRAKE_HEALTH is %q", v))
+	}
+	if v := s.getenv("STRAKE_REGISTRY"); v != "" {
+		errs = append(errs, checkRegistry("STRAKE_REGISTRY", v))
+	}
+	return errors.Join(errs...)
 }
 
-// load reads the project as the flags, the environment and the files say.
-func load(ctx context.Context, s Streams, o projectOptions) (*compose.Project, error) {
-	return loadWith(ctx, s, o, o.loadOptions(s))
-}
-
-// loadWith is load with options of the caller's.
-func loadWith(ctx context.Context, s Streams, o projectOptions, with compose.LoadOptions) (*compose.Project, error) {
+// loadWith reads the project as the options and the environment say.
+func loadWith(ctx context.Context, s Streams, with compose.LoadOptions) (*compose.Project, error) {
+	if err := checkVariables(s); err != nil {
+		return nil, err
+	}
 	p, err := compose.Load(ctx, with)
 	if err != nil {
 		return nil, err
 	}
-	if mode := s.getenv("STRAKE_PORTS"); mode != "" {
-		if mode != string(compose.PortsFixed) && mode != string(compose.PortsAuto) {
-			return nil, usagef("set it to fixed or auto", "STRAKE_PORTS is %q", mode)
-		}
-		p.Settings.Ports = compose.PortMode(mode)
-	}
-	if how := s.getenv("STRAKE_HEALTH"); how != "" && how != "probe" && how != "engine" {
-		return nil, usagef("set it to probe or engine", "STRAKE_HEALTH is %q", how)
-	}
+	p.Settings.Ports = cmp.Or(compose.PortMode(s.getenv("STRAKE_PORTS")), p.Settings.Ports)
+	p.Settings.Registry = cmp.Or(s.getenv("STRAKE_REGISTRY"), p.Settings.Registry)
 	return p, nil
 }
 
@@ -76,28 +87,43 @@ func open(ctx context.Context, s Streams, o projectOptions) (*engine.Engine, err
 	return engine.Open(ctx, engine.Options{Host: o.Host, Context: o.Context, Getenv: s.getenv})
 }
 
-// begin loads the project and connects to the engine at the same time. If both go wrong, the file's error is told:
-// it is the one that has to be put right anyway. The caller closes the engine.
+// begin loads the project and connects to the engine. The caller closes the engine.
 func begin(ctx context.Context, s Streams, o projectOptions) (*compose.Project, *engine.Engine, error) {
-	var (
-		p                *compose.Project
-		e                *engine.Engine
-		loadErr, openErr error
-		both             errgroup.Group
-	)
-	both.Go(func() error { p, loadErr = load(ctx, s, o); return nil })
-	both.Go(func() error { e, openErr = open(ctx, s, o); return nil })
-	_ = both.Wait() // the functions put their errors aside
+	p, e, loadErr, openErr := loadAndOpen(ctx, s, o, o.loadOptions(s))
 	if loadErr != nil {
-		if openErr == nil {
-			_ = e.Close() // nothing was done with it
-		}
+		closeUnused(e)
 		return nil, nil, loadErr
 	}
-	if openErr != nil {
-		return nil, nil, openErr
+	return p, e, openErr
+}
+
+// beginWith is begin with the project reduced to the services (nil: all) and, unless alone, what they depend on.
+func beginWith(ctx context.Context, s Streams, o projectOptions, services []string, alone bool) (*compose.Project, *engine.Engine, error) {
+	p, e, err := begin(ctx, s, o)
+	if err != nil {
+		return nil, nil, err
 	}
-	return p, e, nil
+	if p, err = p.Select(services, alone); err != nil {
+		closeUnused(e)
+	}
+	return p, e, err
+}
+
+// closeUnused closes an engine that nothing was done with; nil is none.
+func closeUnused(e *engine.Engine) {
+	if e != nil {
+		_ = e.Close()
+	}
+}
+
+// loadAndOpen loads the project and connects to the engine at the same time. If both go wrong, the file's error is the one to
+// tell: it has to be put right anyway. The engine is nil where it is not reached.
+func loadAndOpen(ctx context.Context, s Streams, o projectOptions, with compose.LoadOptions) (p *compose.Project, e *engine.Engine, loadErr, openErr error) {
+	var both errgroup.Group
+	both.Go(func() error { p, loadErr = loadWith(ctx, s, with); return nil })
+	both.Go(func() error { e, openErr = open(ctx, s, o); return nil })
+	_ = both.Wait() // the functions put their errors aside
+	return p, e, loadErr, openErr
 }
 
 // printWarnings says what the project's files say and strake does otherwise.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -26,7 +27,11 @@ func settingsOf(s Streams, o projectOptions, p *compose.Project) []setting {
 	case hasKey(p.Extensions["x-strake"], "ports"):
 		ports.Origin = "x-strake"
 	}
-	all := []setting{ports}
+	registry := setting{"registry", p.Settings.Registry, cmp.Or(originOf(s, "STRAKE_REGISTRY"), "default")}
+	if registry.Origin == "default" && registry.Value != "" {
+		registry.Origin = "x-strake"
+	}
+	all := []setting{ports, registry}
 	for _, name := range slices.Sorted(maps.Keys(p.AllServices())) {
 		once := setting{"services." + name + ".once", strconv.FormatBool(p.Settings.Services[name].Once), "default"}
 		if hasKey(p.AllServices()[name].Extensions["x-strake"], "once") {
@@ -43,6 +48,29 @@ func settingsOf(s Streams, o projectOptions, p *compose.Project) []setting {
 		offline.Origin = "STRAKE_OFFLINE"
 	}
 	return append(all, health, offline, setting{"cache_dir", cacheDir(s), cmp.Or(originOf(s, "STRAKE_CACHE_DIR"), "default")})
+}
+
+// variables are the environment variables of strake.
+func variables() []string {
+	return []string{"STRAKE_CACHE_DIR", "STRAKE_GATEWAY_PORT", "STRAKE_GATEWAY_TLS_PORT", "STRAKE_HEALTH", "STRAKE_OFFLINE", "STRAKE_PORTS", "STRAKE_PROGRAM", "STRAKE_REGISTRY"}
+}
+
+// warnOfVariables tells of each variable that is likely meant for strake and written wrongly.
+func warnOfVariables(s Streams) {
+	var known []string
+	for _, v := range variables() {
+		known = append(known, strings.TrimPrefix(v, "STRAKE_"))
+	}
+	for _, kv := range s.Environ {
+		name, _ := cutKey(kv)
+		word, ours := strings.CutPrefix(name, "STRAKE_")
+		if !ours || slices.Contains(known, word) {
+			continue
+		}
+		if near := compose.Nearest(word, known); near != "" {
+			fmt.Fprintf(s.Err, "warning: %s means nothing to strake; did you mean STRAKE_%s?\n", name, near)
+		}
+	}
 }
 
 func originOf(s Streams, variable string) string {

@@ -1,47 +1,53 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
-
-	"golang.org/x/sync/errgroup"
+	"strings"
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
 )
 
-// beginStack is begin for commands that act on what exists: with a project's name and no compose file, p is nil and
-// the labels are all that is known. The caller closes the engine.
+// beginStack is begin for commands that act on what exists: with a project's name and no compose file, or one that does not
+// load, p is nil and the labels are all that is known. The caller closes the engine.
 func beginStack(ctx context.Context, s Streams, o projectOptions) (p *compose.Project, name string, e *engine.Engine, err error) {
-	var loadErr, openErr error
-	var both errgroup.Group
-	both.Go(func() error {
-		with := o.loadOptions(s)
-		with.AllowUnsupported = true // what runs is looked at, or ended, whatever the file asks for by now
-		p, loadErr = loadWith(ctx, s, o, with)
-		return nil
-	})
-	both.Go(func() error { e, openErr = open(ctx, s, o); return nil })
-	_ = both.Wait() // the functions put their errors aside
-	if loadErr != nil {
-		name = o.Name
-		if name == "" {
-			name = s.getenv("COMPOSE_PROJECT_NAME")
-		}
-		if name == "" || !errors.Is(loadErr, compose.ErrNoFile) {
-			if openErr == nil {
-				_ = e.Close() // nothing was done with it
-			}
-			return nil, "", nil, loadErr
-		}
-		p = nil
-	} else {
-		name = p.Name
+	with := o.loadOptions(s)
+	with.AllowUnsupported = true // what runs is looked at, or ended, whatever the file asks for by now
+	p, e, loadErr, openErr := loadAndOpen(ctx, s, o, with)
+	if loadErr == nil {
+		return p, p.Name, e, openErr
 	}
-	return p, name, e, openErr
+	var usage *usageError
+	if errors.As(loadErr, &usage) { // not of the files
+		closeUnused(e)
+		return nil, "", nil, loadErr
+	}
+	if name = cmp.Or(o.Name, s.getenv("COMPOSE_PROJECT_NAME")); name == "" || ctx.Err() != nil {
+		closeUnused(e)
+		return nil, "", nil, byNameInstead(loadErr)
+	}
+	if !errors.Is(loadErr, compose.ErrNoFile) {
+		printWarnings(s, []string{fmt.Sprintf("%s is known by its labels alone, as its files do not load: %v", name, loadErr)})
+	}
+	return nil, name, e, openErr
+}
+
+// byNameInstead adds to what is wrong with a project's files that a stack can be named without them.
+func byNameInstead(err error) error {
+	next := "name what runs with -p, which needs no file"
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }: // several, with hints of their own
+		return errors.Join(err, &compose.HintedError{Err: errors.New("the files do not say which stack is meant"), Next: next})
+	case *compose.HintedError:
+		return &compose.HintedError{Err: e.Err, Next: e.Next + "; or " + next}
+	}
+	return &compose.HintedError{Err: err, Next: "put it right, or " + next}
 }
 
 // scopeOfStack is what is looked at of a stack; p may be nil.
@@ -56,6 +62,29 @@ func scopeOfStack(p *compose.Project, name string) compose.Scope {
 func observeStack(ctx context.Context, e *engine.Engine, name string) ([]compose.Container, error) {
 	state, err := e.Observe(ctx, compose.Scope{Project: name})
 	return state.Containers, err
+}
+
+// lookAt is beginStack with the containers that the stack has, and those of the services (nil: all) among them. The caller
+// closes the engine.
+func lookAt(ctx context.Context, s Streams, o projectOptions, services []string) (v stackView, err error) {
+	if v.p, v.name, v.engine, err = beginStack(ctx, s, o); err != nil {
+		return v, err
+	}
+	if v.all, err = observeStack(ctx, v.engine, v.name); err == nil {
+		v.picked, err = pick(v.p, v.name, v.all, services)
+	}
+	if err != nil {
+		closeUnused(v.engine)
+	}
+	return v, err
+}
+
+// stackView is what a command sees of a stack; p may be nil.
+type stackView struct {
+	p           *compose.Project
+	name        string
+	engine      *engine.Engine
+	all, picked []compose.Container
 }
 
 // pick are the containers of the services (nil: all) that are no one-offs, by service and number.
@@ -81,25 +110,44 @@ func pick(p *compose.Project, name string, containers []compose.Container, servi
 	return kept, nil
 }
 
-// one is the running container of a service that exec and port mean: of that number, or the lowest (index 0).
-func one(p *compose.Project, name string, containers []compose.Container, service string, index int) (compose.Container, error) {
-	kept, err := pick(p, name, containers, []string{service})
-	if err != nil {
-		return compose.Container{}, err
-	}
+// one is the running container of a service that exec and port mean, among those of the service: of that number, or the
+// lowest (index 0).
+func one(kept []compose.Container, service string, index int) (compose.Container, error) {
 	slices.SortFunc(kept, func(a, b compose.Container) int { return a.Number() - b.Number() })
 	for _, c := range kept {
 		if c.Status == compose.Running && (index == 0 || c.Number() == index) {
 			return c, nil
 		}
 	}
-	what := service
+	if len(kept) == 0 {
+		return compose.Container{}, &compose.HintedError{Err: fmt.Errorf("%s has no container", service), Next: "run strake up " + service}
+	}
+	what, lowest := service, kept[0]
 	if index > 0 {
 		what += " number " + strconv.Itoa(index)
+		i := slices.IndexFunc(kept, func(c compose.Container) bool { return c.Number() == index })
+		if i < 0 {
+			return compose.Container{}, noNumber(kept, service, index)
+		}
+		lowest = kept[i]
 	}
-	if len(kept) == 0 {
-		return compose.Container{}, &compose.HintedError{Err: fmt.Errorf("%s has no container", what), Next: "run strake up " + service}
-	}
-	return compose.Container{}, &compose.HintedError{Err: fmt.Errorf("%s does not run: its container is %s", what, kept[0].Status),
+	return compose.Container{}, &compose.HintedError{Err: fmt.Errorf("%s does not run: its container is %s", what, lowest.Status),
 		Next: "run strake up " + service + ", or strake logs " + service + " to see why it ended"}
+}
+
+// noNumber is the error for a number that none of the containers of a service, which are some, has.
+func noNumber(kept []compose.Container, service string, index int) error {
+	numbers := map[int]bool{}
+	for _, c := range kept {
+		numbers[c.Number()] = true
+	}
+	var there []string
+	for _, n := range slices.Sorted(maps.Keys(numbers)) {
+		there = append(there, strconv.Itoa(n))
+	}
+	are := "there is " + there[0]
+	if last := len(there) - 1; last > 0 {
+		are = "there are " + strings.Join(there[:last], ", ") + " and " + there[last]
+	}
+	return fmt.Errorf("%s has no container %d; %s", service, index, are)
 }

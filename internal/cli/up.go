@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
 	"github.com/strake-dev/strake/internal/seed"
 )
 
@@ -21,12 +21,14 @@ type upOptions struct {
 	WaitTimeout  time.Duration
 	EngineHealth bool
 	Follow       bool
+	Attached     *attachment // nil: it does not end by itself
 	DryRun, JSON bool
 	NoWait       bool
+	Yes          bool // containers that hold their data themselves may go
 	Quiet        bool
-	Seed         bool
-	SeedMode     seed.Mode
-	seeding      *seeding // what the stack starts from; nil: from nothing
+	Seed         seedChoice
+	SeedMode     seed.Mode  // "": the one in which the stack runs already
+	from         *seed.Seed // what the stack starts from; nil: from nothing
 }
 
 func newUp() *cli.Command {
@@ -34,19 +36,19 @@ func newUp() *cli.Command {
 		Name: "up", Usage: "Build or find images and start what is missing or changed, until all is ready.",
 		ArgsUsage: "[service ...]",
 		UsageText: "strake up                    # everything\nstrake up web --build        # one service and what it depends on, built anew\nstrake up --scale worker=3   # three workers",
-		Description: "0 everything is ready, 1 failed, 2 wrong usage, 3 not healthy or not ready in time,\n" +
-			"4 held by another (with --no-wait), 10 there is something to do (--dry-run), 130 interrupted",
-		Flags: append(diffFlags(),
+		Description: "0 everything is ready, or that of a service (--exit-code-from), 1 failed, 2 wrong usage,\n" +
+			"3 not healthy or not ready in time, 4 held by another (with --no-wait), 10 there is something to do (--dry-run), 130 interrupted",
+		Flags: append(append(diffFlags(), attachmentFlags()...),
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "accepted: up always returns when everything is ready"},
 			&cli.BoolFlag{Name: "wait", Usage: "accepted: up always waits"},
 			&cli.StringFlag{Name: "wait-timeout", Usage: "give each service `SECONDS` to get ready (default: its healthcheck's, at least 300)"},
 			&cli.StringFlag{Name: "health", Usage: "`HOW` health is found out: probe asks at once and again, engine waits for the engine (STRAKE_HEALTH)", DefaultText: "probe"},
-			&cli.BoolFlag{Name: "follow", Usage: "then stream the logs until Ctrl-C; the stack goes on"},
+			&cli.BoolFlag{Name: "follow", Usage: "then stream what is written since this up began, until Ctrl-C; the stack goes on"},
 			&cli.BoolFlag{Name: "quiet-pull", Usage: "accepted"},
-			&cli.BoolFlag{Name: "seed", Usage: "start from the project's seed (x-strake.seed), which is built first where it is missing"},
-			&cli.StringFlag{Name: "seed-mode", Usage: "`WHERE` the seed's data goes: volume fills the project's volumes when they are made, layer keeps it in the container", DefaultText: "volume"},
+			newSeedFlag(),
+			&cli.StringFlag{Name: "seed-mode", Usage: "`WHERE` the seed's data goes: volume fills the project's volumes when they are made, layer keeps it in the container", DefaultText: "as it is, else volume"},
 			dryRunFlag(), noWaitFlag(), jsonFlag(),
-			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "accepted: up never asks"}),
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before containers are made anew that hold their data themselves (--seed-mode layer): it is lost"}),
 		Action: func(c *cli.Context) error {
 			o, err := upOptionsOf(c)
 			if err != nil {
@@ -77,28 +79,36 @@ func diffFlags() []cli.Flag {
 
 func upOptionsOf(c *cli.Context) (upOptions, error) {
 	s := streamsOf(c)
-	o := upOptions{Project: projectOptionsOf(c), Follow: c.Bool("follow"), DryRun: c.Bool("dry-run"), JSON: c.Bool("json"), NoWait: c.Bool("no-wait")}
+	o := upOptions{Project: projectOptionsOf(c), Follow: c.Bool("follow"), DryRun: c.Bool("dry-run"), JSON: c.Bool("json"), NoWait: c.Bool("no-wait"), Yes: c.Bool("yes")}
 	grace, err := durationOf(c, "timeout")
 	wait, err2 := durationOf(c, "wait-timeout")
 	pull, err3 := choiceOf(c, "pull", "always", "missing", "never")
 	health, err4 := choiceOf(c, "health", "probe", "engine")
 	scale, err5 := scaleOf(c.StringSlice("scale"))
 	mode, err6 := choiceOf(c, "seed-mode", string(seed.Volume), string(seed.Layer))
-	o.Seed, o.SeedMode = c.Bool("seed"), cmp.Or(seed.Mode(mode), seed.Volume)
-	if err := errors.Join(err, err2, err3, err4, err5, err6, conflict(c, "build", "no-build"), conflict(c, "force-recreate", "no-recreate"), conflict(c, "follow", "no-start"), conflict(c, "seed", "dry-run")); err != nil {
+	attached, err7 := attachmentOf(c)
+	o.Seed, o.SeedMode = seedChoiceOf(c), seed.Mode(mode)
+	err = errors.Join(err, err2, err3, err4, err5, err6, err7, conflict(c, "build", "no-build"), conflict(c, "force-recreate", "no-recreate"), conflict(c, "follow", "no-start"))
+	if mode != "" && !o.Seed.on {
+		err = errors.Join(err, usagef("say --seed too: strake up --seed --seed-mode "+mode, "--seed-mode says where a seed's data goes, and no seed is asked for"))
+	}
+	if o.Seed.on && o.Seed.name == "" && o.DryRun {
+		err = errors.Join(err, usagef("say which with --seed=KEY; strake seed ls lists them", "--dry-run makes no seed"))
+	}
+	if err != nil {
 		return o, err
 	}
 	if health == "" {
 		health = s.getenv("STRAKE_HEALTH")
 	}
-	o.EngineHealth = health == "engine"
+	o.EngineHealth, o.Attached = health == "engine", attached
 	if wait != nil {
 		o.WaitTimeout = *wait
 	}
 	o.Diff = compose.DiffOptions{Services: servicesOf(c), NoDeps: c.Bool("no-deps"), Scale: scale,
 		AlwaysRecreateDeps: c.Bool("always-recreate-deps"), RenewAnonVolumes: c.Bool("renew-anon-volumes"),
 		RemoveOrphans: c.Bool("remove-orphans"), Pull: pull, Offline: o.Project.Offline, NoStart: c.Bool("no-start"),
-		Grace: grace, Now: s.Now(), Version: buildVersion()}
+		Grace: grace, Now: s.Now(), Version: buildVersion(), NoWait: attached != nil}
 	switch {
 	case c.Bool("build"):
 		o.Diff.Build = compose.BuildAlways
@@ -124,12 +134,12 @@ func conflict(c *cli.Context, a, b string) error {
 
 // up makes what runs equal to what the project says.
 func up(ctx context.Context, s Streams, o upOptions) error {
-	if o.Seed {
-		k, err := seedFor(ctx, s, o)
+	if o.Seed.on {
+		from, err := seedFor(ctx, s, o.Project, o.Seed.name, o.NoWait)
 		if err != nil {
 			return err
 		}
-		o.seeding = &k
+		o.from = from
 	}
 	show := newProgress(s, o.Quiet, "reading the project")
 	p, ch, err := upChange(ctx, s, o, show)
@@ -138,27 +148,40 @@ func up(ctx context.Context, s Streams, o upOptions) error {
 		return err
 	}
 	defer func() { _ = ch.engine.Close() }() // everything was asked and answered
-	if o.DryRun {
-		show.close()
-		return printPlan(ctx, s, p, ch, o.JSON)
+	ch.asks = !o.Yes
+	logs := logScope{services: o.Diff.Services}
+	if o.Attached != nil || o.Follow {
+		if logs.since, err = clockOf(ctx, s, ch.engine); err != nil {
+			show.close()
+			return err
+		}
 	}
-	out, err := ch.do(ctx)
-	if o.JSON {
-		return printDocument(s, documentOf(p.Name, p, out, err), err)
-	}
-	if err != nil {
+	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
+	if said {
 		return err
+	}
+	if o.Attached != nil {
+		return (&attachedUp{attachment: *o.Attached, streams: s, engine: ch.engine, project: p, options: o, since: logs.since}).follow(ctx)
 	}
 	printUp(s, p, o, out)
 	if !o.Follow {
 		return nil
 	}
-	err = followLogs(ctx, s, ch.engine, p, o.Diff.Services)
+	err = followLogs(ctx, s, ch.engine, p, logs)
 	if errors.Is(err, errInterrupted) {
 		fmt.Fprintf(s.Err, "%s goes on; strake logs -f follows it again, strake down removes it%s\n", p.Name, projectFlags(o.Project))
 		err = &exitError{code: exitInterrupted}
 	}
 	return err
+}
+
+// clockOf is the time that the engine has, which is another machine's where it runs on one.
+func clockOf(ctx context.Context, s Streams, e *engine.Engine) (time.Time, error) {
+	f, err := e.Facts(ctx)
+	if f.Clock.IsZero() {
+		f.Clock = s.Now()
+	}
+	return f.Clock, err
 }
 
 // upChange reads what up needs of files and of the command line. The caller closes its engine unless err is set.
@@ -171,6 +194,11 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		run: compose.RunOptions{EngineHealth: o.EngineHealth, WaitTimeout: o.WaitTimeout}}
 	d := o.Diff
 	err = func() (err error) {
+		if o.from == nil {
+			if o.from, o.SeedMode, err = runningSeed(ctx, e, p); err != nil {
+				return err
+			}
+		}
 		selected := slices.Concat(d.Services, p.Sharers(d.Services))
 		if p, err = p.Select(selected, d.NoDeps); err != nil {
 			return err
@@ -183,20 +211,28 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 				return unknownService(p, name)
 			}
 		}
+		if o.Attached != nil && o.Attached.from != "" {
+			if _, ok := p.Services[o.Attached.from]; !ok {
+				return unknownService(p, o.Attached.from)
+			}
+		}
 		services, err := withBuild(p, d.Services, d.NoDeps)
 		if err != nil {
 			return err
 		}
-		if d.Inputs, d.Refs, err = buildState(ctx, s, p, services); err == nil && o.seeding != nil {
-			p = seed.Apply(p, o.seeding.state, o.seeding.facts.Key(), o.SeedMode)
-		}
+		d.Inputs, d.Refs, err = buildState(ctx, s, p, services)
 		return err
 	}()
 	if err != nil {
 		_ = e.Close() // nothing was done with it
 		return nil, change{}, err
 	}
-	ch.scope = compose.ScopeOf(p, d.Refs)
-	ch.plan = func(have compose.State) (compose.Plan, error) { return compose.Diff(p, have, d) }
-	return p, ch, nil
+	if o.from == nil {
+		ch.scope = compose.ScopeOf(p, d.Refs)
+		ch.plan = func(have compose.State) (compose.Plan, error) { return compose.Diff(p, have, d) }
+		return p, ch, nil
+	}
+	ch.scope = seed.ScopeOf(p, o.from, d.Services, d.Refs)
+	ch.plan = func(have compose.State) (compose.Plan, error) { return seed.Plan(p, have, o.from, o.SeedMode, d) }
+	return seed.Apply(p, o.from, seed.Volume, d.Services), ch, nil
 }

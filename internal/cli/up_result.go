@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
@@ -10,7 +12,8 @@ import (
 // printUp says on standard output what can be reached, and in one last line the new state and what to run next.
 func printUp(s Streams, p *compose.Project, o upOptions, out outcome) {
 	wanted := wantedContainers(p, o.Diff, out.state.Containers)
-	count := plural(countServices(wanted), "service")
+	ready, completed := services(wanted)
+	count := plural(len(ready)+len(completed), "service")
 	urls := reachable(wanted)
 	if !out.plan.Changes() {
 		line := fmt.Sprintf("%s: nothing to do, %s as wanted", p.Name, count)
@@ -30,7 +33,20 @@ func printUp(s Streams, p *compose.Project, o upOptions, out outcome) {
 	for _, u := range urls {
 		fmt.Fprintln(s.Out, u)
 	}
-	fmt.Fprintf(s.Out, "%s is up: %s ready in %s; strake logs -f follows, strake down removes%s\n",
+	for _, name := range completed {
+		if len(p.Services[name].Ports) > 0 {
+			fmt.Fprintf(s.Err, "warning: %s publishes ports and yet exited with code 0; strake logs %s shows what it said\n", name, name)
+		}
+	}
+	switch {
+	case len(completed) == 0:
+		count += " ready"
+	case len(ready) == 0:
+		count += " completed"
+	default:
+		count = fmt.Sprintf("%s ready, %d completed", plural(len(ready), "service"), len(completed))
+	}
+	fmt.Fprintf(s.Out, "%s is up: %s in %s; strake logs -f follows, strake down removes%s\n",
 		p.Name, count, span(out.elapsed), projectFlags(o.Project))
 }
 
@@ -69,12 +85,20 @@ func wantedContainers(p *compose.Project, d compose.DiffOptions, all []compose.C
 	return kept
 }
 
-func countServices(containers []compose.Container) int {
-	names := map[string]bool{}
+// services are the names of those that have containers, sorted: those of which one runs, and those that ran to their end.
+func services(containers []compose.Container) (ready, completed []string) {
+	runs := map[string]bool{}
 	for _, c := range containers {
-		names[c.Service()] = true
+		runs[c.Service()] = runs[c.Service()] || c.Status != compose.Exited
 	}
-	return len(names)
+	for _, name := range slices.Sorted(maps.Keys(runs)) {
+		if runs[name] {
+			ready = append(ready, name)
+		} else {
+			completed = append(completed, name)
+		}
+	}
+	return ready, completed
 }
 
 func plural(n int, noun string) string {

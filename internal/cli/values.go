@@ -42,11 +42,16 @@ func choiceOf(c *cli.Context, name string, values ...string) (string, error) {
 	if text == "" || slices.Contains(values, text) {
 		return text, nil
 	}
+	return "", notOneOf(name, text, values)
+}
+
+// notOneOf is the error for a flag whose value is none of those that it has.
+func notOneOf(flag, text string, values []string) error {
 	hint := "it is one of " + strings.Join(values, ", ")
 	if n := compose.Nearest(text, values); n != "" {
 		hint = "did you mean " + n + "? " + hint
 	}
-	return "", usagef(hint, "--%s is %q", name, text)
+	return usagef(hint, "--%s is %q", flag, text)
 }
 
 // scaleOf reads service=number pairs.

@@ -14,27 +14,29 @@ import (
 )
 
 type watchOptions struct {
-	Up             upOptions
-	NoUp, Prune    bool
-	Quiet, Offline bool
+	Up          upOptions
+	NoUp, Prune bool
+	Quiet, JSON bool
 }
 
 func newWatch() *cli.Command {
 	return &cli.Command{
 		Name: "watch", Usage: "Start the project, then carry changed files into it as develop.watch says.",
-		ArgsUsage: "[service ...]", UsageText: "strake watch\nstrake watch --no-up web", Description: "1 failed, 2 wrong usage, 3 something did not get ready in time, 130 interrupted (its ordinary end)",
+		ArgsUsage: "[service ...]", UsageText: "strake watch\nstrake watch --no-up web\nstrake watch --json      # for programs", Description: "1 failed, 2 wrong usage, 3 something did not get ready in time, 130 interrupted (its ordinary end)",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "no-up", Usage: "do not start the project first"},
 			&cli.BoolFlag{Name: "prune", Usage: "remove the image that a rebuild replaced", Value: true},
 			&cli.BoolFlag{Name: "quiet", Usage: "do not print what builds print"},
 			offlineFlag(), noWaitFlag(),
+			&cli.BoolFlag{Name: "json", Usage: "print one JSON object a line for all that happens"},
 		},
 		Action: func(c *cli.Context) error {
 			up, err := upOptionsOf(c)
 			if err != nil {
 				return err
 			}
-			return watch(c.Context, streamsOf(c), watchOptions{Up: up, NoUp: c.Bool("no-up"), Prune: c.Bool("prune"), Quiet: c.Bool("quiet")})
+			o := watchOptions{Up: up, NoUp: c.Bool("no-up"), Prune: c.Bool("prune"), Quiet: c.Bool("quiet"), JSON: up.JSON}
+			return watch(c.Context, streamsOf(c), o)
 		},
 	}
 }
@@ -42,16 +44,41 @@ func newWatch() *cli.Command {
 // settle is how long files have to be left alone before a change is carried over: editors write in several steps.
 const settle = 100 * time.Millisecond
 
+// watchEvent is something that happened, as --json tells it.
+type watchEvent struct {
+	Time     time.Time `json:"time"`
+	Event    string    `json:"event"`              // up, watching, carried, failed, warning, ended
+	Services []string  `json:"services,omitempty"` // of up and watching all, of carried and failed one
+	Actions  []string  `json:"actions,omitempty"`  // of carried and failed: rebuild, sync, exec, restart
+	Files    []string  `json:"files,omitempty"`    // that were synced, as they are called here
+	Seconds  float64   `json:"seconds,omitempty"`
+	Text     string    `json:"text,omitempty"` // of a warning
+	Error    string    `json:"error,omitempty"`
+	Hint     string    `json:"hint,omitempty"`
+}
+
 // watch carries changes over until ctx ends.
 func watch(ctx context.Context, s Streams, o watchOptions) error {
-	p, e, err := begin(ctx, s, o.Up.Project)
+	w := &watcher{streams: s, options: o}
+	if o.JSON {
+		w.events = &lockedWriter{w: s.Out}
+	}
+	err := w.watch(ctx)
+	if !o.JSON || err == nil {
+		return err
+	}
+	w.tell(watchEvent{Event: "ended", Error: err.Error(), Hint: hintOf(err)})
+	return documentedError{err}
+}
+
+// watch starts the project and watches.
+func (w *watcher) watch(ctx context.Context) error {
+	s, o := w.streams, w.options
+	p, e, err := beginWith(ctx, s, o.Up.Project, o.Up.Diff.Services, false)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	if p, err = p.Select(o.Up.Diff.Services, false); err != nil {
-		return err
-	}
 	rules, err := compose.WatchRules(p, o.Up.Diff.Services)
 	if err != nil {
 		return err
@@ -65,11 +92,16 @@ func watch(ctx context.Context, s Streams, o watchOptions) error {
 	}
 	defer tree.close()
 	if !o.NoUp {
+		began := s.Now()
+		if o.JSON {
+			s.Out, o.Up.JSON = s.Err, false // what up says to people; the event follows
+		}
 		if err := up(ctx, s, o.Up); err != nil {
 			return err
 		}
+		w.tell(watchEvent{Event: "up", Services: p.ServiceNames(), Seconds: s.Now().Sub(began).Seconds()})
 	}
-	w := &watcher{streams: s, engine: e, project: p, rules: rules, options: o}
+	w.engine, w.project, w.rules = e, p, rules
 	if err := w.first(ctx); err != nil {
 		return err
 	}
@@ -78,6 +110,7 @@ func watch(ctx context.Context, s Streams, o watchOptions) error {
 		names = append(names, r.Service)
 	}
 	names = slices.Compact(names)
+	w.tell(watchEvent{Event: "watching", Services: names})
 	fmt.Fprintf(s.Err, "watching for %s; Ctrl-C ends it, the stack goes on\n", strings.Join(names, ", "))
 	return w.loop(ctx, tree)
 }
@@ -100,6 +133,7 @@ func (w *watcher) loop(ctx context.Context, tree *fileTree) error {
 			return context.Cause(ctx)
 		case err := <-tree.errors():
 			fmt.Fprintf(w.streams.Err, "warning: watching files: %v\n", err)
+			w.tell(watchEvent{Event: "warning", Text: "watching files: " + err.Error()})
 		case event := <-tree.events():
 			for _, path := range tree.changed(event) {
 				pending[path] = true

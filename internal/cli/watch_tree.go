@@ -35,7 +35,11 @@ func watchTree(rules []compose.WatchRule) (*fileTree, error) {
 		}
 		if err != nil {
 			t.close()
-			return nil, fmt.Errorf("watch %s of service %s: %w", root, r.Service, err)
+			err = fmt.Errorf("watch %s of service %s: %w", root, r.Service, err)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = &compose.HintedError{Err: err, Next: "make it, or correct path in develop.watch of " + r.Service}
+			}
+			return nil, err
 		}
 	}
 	return t, nil

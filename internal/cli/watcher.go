@@ -25,6 +25,18 @@ type watcher struct {
 	project *compose.Project
 	rules   []compose.WatchRule
 	options watchOptions
+	events  io.Writer // of --json; nil: nobody reads them
+}
+
+// tell prints an event where --json asks for it.
+func (w *watcher) tell(e watchEvent) {
+	if w.events == nil {
+		return
+	}
+	e.Time = w.streams.Now().UTC()
+	if line, err := jsonLine(e); err == nil { // it always is: an event is text and numbers
+		fmt.Fprintln(w.events, line)
+	}
 }
 
 // work is what has to be done for one service.
@@ -61,6 +73,24 @@ func (w *watcher) first(ctx context.Context) error {
 		}
 	}
 	return w.do(ctx, todo)
+}
+
+// event is what was done for a service, or not, as --json tells it.
+func (x *work) event(service string) watchEvent {
+	e := watchEvent{Event: "carried", Services: []string{service}, Actions: []string{"rebuild"}}
+	if x.rebuild {
+		return e
+	}
+	e.Actions, e.Files = nil, slices.Sorted(maps.Keys(x.files))
+	for _, a := range []struct {
+		name string
+		done bool
+	}{{"sync", len(x.files) > 0}, {"exec", len(x.hooks) > 0}, {"restart", x.restart}} {
+		if a.done {
+			e.Actions = append(e.Actions, a.name)
+		}
+	}
+	return e
 }
 
 func workOf(todo map[string]*work, service string) *work {
@@ -105,8 +135,14 @@ func (w *watcher) do(ctx context.Context, todo map[string]*work) error {
 	for _, service := range slices.Sorted(maps.Keys(todo)) {
 		began := w.streams.Now()
 		what, err := w.doService(ctx, service, todo[service])
+		e := todo[service].event(service)
+		e.Seconds = w.streams.Now().Sub(began).Seconds()
 		if err != nil {
+			e.Event, e.Error, e.Hint = "failed", err.Error(), hintOf(err)
 			errs = append(errs, err)
+		}
+		w.tell(e)
+		if err != nil {
 			continue
 		}
 		fmt.Fprintf(w.streams.Err, "%s: %s (%s)\n", service, what, span(w.streams.Now().Sub(began)))
@@ -179,7 +215,7 @@ func (w *watcher) rebuild(ctx context.Context, service string) error {
 	svc := w.project.Services[service]
 	ref := compose.ImageName(w.project, svc)
 	var before string
-	ch := change{streams: w.streams, engine: w.engine, scope: compose.ScopeOf(w.project, refs), command: "watch", build: !w.options.Quiet,
+	ch := change{streams: w.streams, engine: w.engine, scope: compose.ScopeOf(w.project, refs), command: "watch", build: !w.options.Quiet, reading: "reading the project",
 		run: compose.RunOptions{EngineHealth: w.options.Up.EngineHealth},
 		plan: func(have compose.State) (compose.Plan, error) {
 			before = have.Images[ref].ID

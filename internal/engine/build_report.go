@@ -17,16 +17,12 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
-// keptLines is how many lines of a vertex's output an error shows.
-const keptLines = 10
-
 // vertex is one step of a build as BuildKit calls it: an instruction, or what the frontend does for itself.
 type vertex struct {
 	name    string
 	started bool
 	failed  string
 	partial [3]string // output after the last line end, by stream
-	lines   []string  // the last of its output
 }
 
 // buildReport turns BuildKit's updates into events and remembers what an error needs.
@@ -105,10 +101,6 @@ func (r *buildReport) output(v *vertex, stream int, data string) {
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		v.lines = append(v.lines, line)
-		if len(v.lines) > keptLines {
-			v.lines = v.lines[1:]
-		}
 		r.note(compose.Event{Kind: compose.StepOutput, Text: line})
 	}
 }
@@ -125,7 +117,7 @@ var missingSource = regexp.MustCompile(`failed to (?:calculate checksum|compute 
 // wrapping are the words with which BuildKit begins its errors, and which say nothing.
 var wrapping = []string{"failed to solve: ", "rpc error: code = Unknown desc = ", "failed to solve with frontend dockerfile.v0: ", "failed to create LLB definition: "}
 
-// failure is the error of a build: which instruction failed where, how, and the last lines that it printed.
+// failure is the error of a build: which instruction failed where, and how. What it printed was reported.
 func (r *buildReport) failure(ctx context.Context, err error) error {
 	src := r.job.src
 	text := r.job.secrets.mask(err.Error())
@@ -144,9 +136,6 @@ func (r *buildReport) failure(ctx context.Context, err error) error {
 	}
 	if code := codeOf(err); code != 0 {
 		text = fmt.Sprintf("build service %s: %s: exited with code %d", src.Service, what, code)
-		if r.failing != nil && len(r.failing.lines) > 0 {
-			text += "\n  " + strings.Join(r.failing.lines, "\n  ")
-		}
 		return &compose.HintedError{Err: &toldError{text, err}, Next: "correct " + src.Where() + ", or what it runs, and run strake build " + src.Service}
 	}
 	return r.otherFailure(text, what, err)
@@ -166,6 +155,8 @@ func (r *buildReport) otherFailure(text, what string, err error) error {
 	switch {
 	case has(text, "no space left on device"):
 		next = "run docker system df, and remove what is not needed"
+	case has(text, "layer does not exist"):
+		next = "the engine's build cache lacks a layer that it should have: run docker builder prune, and strake build " + src.Service
 	case has(text, "security.insecure", "entitlement"):
 		next = "allow it in the engine's configuration (builder.entitlements), or take privileged and entitlements out of the build"
 	case has(text, "target stage"):

@@ -167,21 +167,31 @@ func TestPullError_EndsInWhatToDo(t *testing.T) {
 }
 
 func TestPullProgress_AddsLayersUp(t *testing.T) {
-	p := pullProgress{layers: map[string]layerProgress{}}
 	message := func(status, id string, current, total int64) pullMessage {
 		m := pullMessage{Status: status, ID: id}
 		m.ProgressDetail.Current, m.ProgressDetail.Total = current, total
 		return m
 	}
-	var last compose.Event
-	for _, m := range []pullMessage{message("Pulling fs layer", "a", 0, 0), message("Downloading", "a", 5, 10), message("Downloading", "b", 1, 20),
-		message("Download complete", "a", 0, 0), message("Extracting", "a", 3, 10)} {
-		if ev, ok := p.read(m); ok {
-			last = ev
+	for _, c := range []struct {
+		messages []pullMessage
+		want     compose.Event
+	}{
+		{[]pullMessage{message("Pulling fs layer", "a", 0, 0), message("Downloading", "a", 5, 10), message("Downloading", "b", 1, 20),
+			message("Download complete", "a", 0, 0), message("Extracting", "a", 3, 10)}, compose.Event{Text: "extracting", Current: 11, Total: 30}},
+		{[]pullMessage{message("Preparing", "a", 0, 0), message("Pushing", "a", 5, 10), message("Pushing", "b", 1, 20), message("Layer already exists", "c", 0, 0),
+			message("Pushing", "a", 12, 0)}, compose.Event{Text: "uploading", Current: 11, Total: 30}},
+		{[]pullMessage{message("Pushing", "a", 5, 10), message("Pushed", "a", 0, 0)}, compose.Event{Text: "uploading", Current: 10, Total: 10}},
+	} {
+		p := pullProgress{layers: map[string]layerProgress{}}
+		var last compose.Event
+		for _, m := range c.messages {
+			if ev, ok := p.read(m); ok {
+				last = ev
+			}
 		}
-	}
-	if last.Current != 11 || last.Total != 30 || last.Text != "extracting" {
-		t.Errorf("progress = %d of %d, %s; want 11 of 30, extracting", last.Current, last.Total, last.Text)
+		if last.Current != c.want.Current || last.Total != c.want.Total || last.Text != c.want.Text {
+			t.Errorf("progress = %d of %d, %s; want %d of %d, %s", last.Current, last.Total, last.Text, c.want.Current, c.want.Total, c.want.Text)
+		}
 	}
 }
 

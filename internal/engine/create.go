@@ -52,7 +52,7 @@ func (e *Engine) prepare(ctx context.Context, s compose.Step) (compose.Container
 	})
 	if refersToContainers(spec.Service) {
 		g.Go(func() (err error) {
-			siblings, err = e.observeContainers(gctx, spec.Project.Name, nil)
+			siblings, err = e.observeContainers(gctx, compose.Scope{Project: spec.Project.Name}, nil)
 			return err
 		})
 	}

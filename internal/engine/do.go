@@ -38,6 +38,9 @@ func (e *Engine) do(ctx context.Context, s compose.Step, note func(compose.Event
 	case compose.CreateVolume:
 		return e.createVolume(ctx, s)
 	case compose.RemoveVolume:
+		if s.Fill != nil {
+			return e.clearFill(ctx, s.Target, false)
+		}
 		return e.removeVolume(ctx, s.Target)
 	case compose.RemoveImage:
 		return e.removeImage(ctx, s)

@@ -83,8 +83,8 @@ var sayings = []saying{
 		"the image of service $service is for $1", "use an image for this engine's system"},
 }
 
-// meant is the saying that fits a text.
-func meant(service, text string) (what, next string, ok bool) {
+// meant is the first of the sayings that fits a text, filled in.
+func meant(sayings []saying, service, text string) (what, next string, ok bool) {
 	for _, s := range sayings {
 		m := s.pattern.FindStringSubmatch(text)
 		if m == nil {
@@ -113,7 +113,7 @@ func (e *Engine) explain(ctx context.Context, s compose.Step, err error) error {
 	if p, ok := takenPort(text); ok {
 		return e.portTaken(ctx, s, p, err)
 	}
-	if what, next, ok := meant(s.Service, text); ok {
+	if what, next, ok := meant(sayings, s.Service, text); ok {
 		return &compose.HintedError{Err: &said{what, err}, Next: next}
 	}
 	if m := nameInUse.FindStringSubmatch(text); m != nil && errdefs.IsConflict(err) {
@@ -126,14 +126,17 @@ func (e *Engine) explain(ctx context.Context, s compose.Step, err error) error {
 	if errors.Is(err, compose.ErrInUse) {
 		return e.stillUsed(s, err)
 	}
-	return e.explainCall(err)
+	return e.explainCall(ctx, err)
 }
 
-// explainCall is for calls that are no steps: a lost connection is said as Open says it, other errors lose the client's prefix.
-func (e *Engine) explainCall(err error) error {
+// explainCall is for calls that are no steps: a lost connection is said as Open says it, other errors lose the client's prefix. What ctx
+// called off is no lost connection, though the client says so: of a context with a cause it knows neither.
+func (e *Engine) explainCall(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	case client.IsErrConnectionFailed(err), has(err.Error(), "error during connect", "connect: no such file", "broken pipe", "connection reset"):
 		return unreachable(e.where, err)
 	case has(err.Error(), "error response from daemon: "):

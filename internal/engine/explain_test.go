@@ -40,7 +40,7 @@ func TestMeant_OfTheEnginesTexts(t *testing.T) {
 		{`Minimum memory limit allowed is 6MB`, "the memory limit of service web is below the 6MB that the engine needs"},
 		{`something that nobody heard of`, ""},
 	} {
-		if got, next, ok := meant("web", c.text); got != c.want && ok || (c.want != "" && (!ok || next == "")) {
+		if got, next, ok := meant(sayings, "web", c.text); got != c.want && ok || (c.want != "" && (!ok || next == "")) {
 			t.Errorf("meant(%q) = %q, %q, %t, want %q with a hint", c.text, got, next, ok, c.want)
 		}
 	}

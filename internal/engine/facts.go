@@ -27,7 +27,7 @@ func (e *Engine) askFacts(ctx context.Context) (compose.Engine, error) {
 	}
 	p := platforms.Normalize(ocispec.Platform{OS: info.OSType, Architecture: info.Architecture})
 	return compose.Engine{Name: "Docker Engine " + plainVersion(info.ServerVersion), APIVersion: e.api.ClientVersion(),
-		OS: p.OS, Arch: p.Architecture, ImageStore: imageStore(info)}, nil
+		OS: p.OS, Arch: p.Architecture, ImageStore: imageStore(info), Remote: !e.where.local}, nil
 }
 
 // plainVersion is a version without a packager's suffix: 20.10.24 of 20.10.24+dfsg1.
@@ -72,7 +72,7 @@ func (e *Engine) Facts(ctx context.Context) (Facts, error) {
 	g.Go(func() (err error) { version, err = e.api.ServerVersion(gctx); return err })
 	g.Go(func() (err error) { networks, err = e.api.NetworkList(gctx, network.ListOptions{}); return err })
 	if err := g.Wait(); err != nil {
-		return Facts{}, fmt.Errorf("ask the engine what it is: %w", e.explainCall(err))
+		return Facts{}, fmt.Errorf("ask the engine what it is: %w", e.explainCall(ctx, err))
 	}
 	f := Facts{
 		Product: "Docker Engine", Version: plainVersion(version.Version), APIVersion: e.api.ClientVersion(), MinAPIVersion: version.MinAPIVersion,

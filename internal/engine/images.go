@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"github.com/opencontainers/go-digest"
@@ -18,9 +19,12 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
-// lookUpImage asks the engine for an image. Where a platform is wanted, an image of another one counts as absent; engines
+// lookUpImage asks the engine for an image. What is no name of an image is absent: Diff says so. Where a platform is wanted, an image of another one counts as absent; engines
 // with an image store of several platforms (API 1.49) are asked for that platform.
 func (e *Engine) lookUpImage(ctx context.Context, ref compose.ImageRef) (imageFacts, error) {
+	if _, err := reference.ParseAnyReference(ref.Ref); err != nil {
+		return imageFacts{}, nil
+	}
 	var wanted *ocispec.Platform
 	var opts []client.ImageInspectOption
 	if ref.Platform != "" {
@@ -86,6 +90,26 @@ func contentOf(img image.InspectResponse) string {
 // removeImage does RemoveImage: it takes the tag off, and the image with it when that was the last one.
 func (e *Engine) removeImage(ctx context.Context, s compose.Step) error {
 	defer e.images.drop(s.Target + "@")
-	_, err := e.api.ImageRemove(ctx, s.Target, image.RemoveOptions{})
+	err := e.again(ctx, func() error {
+		_, err := e.api.ImageRemove(ctx, s.Target, image.RemoveOptions{})
+		return err
+	})
 	return inUse(absentIsFine(err))
+}
+
+// again calls do once more, a few times, while the engine stumbles over images that go at the same time: it looks at all layers for each
+// of its answers. What do does is done once however often it is called.
+func (e *Engine) again(ctx context.Context, do func() error) error {
+	for n := range 5 {
+		err := do()
+		if err == nil || n == 4 || !has(err.Error(), "unrecognized image id", "content digest") {
+			return err
+		}
+		select {
+		case <-time.After(time.Duration(n+1) * 100 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return nil
 }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
+	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	timetypes "github.com/docker/docker/api/types/time"
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
@@ -17,11 +21,20 @@ type LogOptions struct {
 	TTY                bool   // the container has a terminal; see IsTTY
 }
 
+// IsLogTime is whether LogOptions take a text for a time.
+func IsLogTime(text string, now time.Time) bool {
+	at, err := timetypes.GetTimestamp(text, now)
+	if err == nil {
+		_, _, err = timetypes.ParseTimestamps(at, 0)
+	}
+	return err == nil
+}
+
 // IsTTY is whether a container has a terminal, so that its log is one stream.
 func (e *Engine) IsTTY(ctx context.Context, id string) (bool, error) {
 	c, err := e.api.ContainerInspect(ctx, id)
 	if err != nil {
-		return false, e.explainCall(err)
+		return false, e.explainCall(ctx, err)
 	}
 	return c.Config.Tty, nil
 }
@@ -40,7 +53,7 @@ func (e *Engine) Logs(ctx context.Context, id string, o LogOptions, out, errs io
 	r, err := e.api.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: o.Follow,
 		Timestamps: o.Timestamps, Tail: o.Tail, Since: o.Since, Until: o.Until})
 	if err != nil {
-		return e.explainCall(err)
+		return e.explainCall(ctx, err)
 	}
 	defer r.Close() // it was only read
 	if tty {
@@ -62,17 +75,21 @@ func (e *Engine) Logs(ctx context.Context, id string, o LogOptions, out, errs io
 func (e *Engine) CopyTo(ctx context.Context, id, dir string, archive io.Reader) error {
 	err := e.api.CopyToContainer(ctx, id, dir, archive, container.CopyToContainerOptions{AllowOverwriteDirWithFile: true})
 	if err != nil {
-		return fmt.Errorf("copy into %s of container %s: %w", dir, id, e.explainCall(err))
+		return fmt.Errorf("copy into %s of container %s: %w", dir, id, e.explainCall(ctx, err))
 	}
 	return nil
 }
 
-// CopyFrom packs a path of the container, a file or a folder, as a tar archive. The caller closes it.
+// CopyFrom packs a path of the container, a file or a folder, as a tar archive. The caller closes it. Of a path that is not there
+// the error is an fs.ErrNotExist.
 // Source: Docker Engine API 1.41, GET /containers/{id}/archive.
 func (e *Engine) CopyFrom(ctx context.Context, id, path string) (io.ReadCloser, error) {
 	r, _, err := e.api.CopyFromContainer(ctx, id, path)
+	if errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("copy %s of container %s: %w", path, id, fs.ErrNotExist)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("copy %s of container %s: %w", path, id, e.explainCall(err))
+		return nil, fmt.Errorf("copy %s of container %s: %w", path, id, e.explainCall(ctx, err))
 	}
 	return r, nil
 }

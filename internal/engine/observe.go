@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,17 +34,17 @@ func (e *Engine) Observe(ctx context.Context, s compose.Scope) (compose.State, e
 		return err
 	})
 	g.Go(func() (err error) {
-		if state.Containers, err = e.observeContainers(gctx, s.Project, s.Containers); err != nil {
+		if state.Containers, err = e.observeContainers(gctx, s, s.Containers); err != nil {
 			return err
 		}
 		return e.observeFiles(gctx, state.Containers, s.Files)
 	})
 	g.Go(func() (err error) {
-		state.Networks, err = e.observeNetworks(gctx, s.Project, s.Networks)
+		state.Networks, err = e.observeNetworks(gctx, s, s.Networks)
 		return err
 	})
 	g.Go(func() (err error) {
-		state.Volumes, err = e.observeVolumes(gctx, s.Project, s.Volumes)
+		state.Volumes, err = e.observeVolumes(gctx, s, s.Volumes)
 		return err
 	})
 	found := make([]imageFacts, len(s.Images))
@@ -57,7 +58,7 @@ func (e *Engine) Observe(ctx context.Context, s compose.Scope) (compose.State, e
 		if ctx.Err() != nil {
 			return compose.State{}, context.Cause(ctx)
 		}
-		return compose.State{}, fmt.Errorf("observe project %s: %w", s.Project, e.explainCall(err))
+		return compose.State{}, fmt.Errorf("observe project %s: %w", s.Project, e.explainCall(ctx, err))
 	}
 	state.Images = map[string]compose.Image{}
 	for i, ref := range s.Images {
@@ -68,13 +69,19 @@ func (e *Engine) Observe(ctx context.Context, s compose.Scope) (compose.State, e
 	return state, nil
 }
 
-// both asks for what carries the project's label and for what has one of the names, at once.
-func both[T any](ctx context.Context, project string, names []string, list func(context.Context, filters.Args) ([]T, error)) ([]T, error) {
-	var labelled, named []T
+// both asks for what the scope's labels select and for what has one of the names, at once.
+func both[T any](ctx context.Context, s compose.Scope, names []string, list func(context.Context, filters.Args) ([]T, error)) ([]T, error) {
+	var selected, labelled, named []T
 	g, gctx := errgroup.WithContext(ctx)
-	if project != "" {
+	if s.Project != "" {
 		g.Go(func() (err error) {
-			labelled, err = list(gctx, projectFilter(project))
+			selected, err = list(gctx, projectFilter(s.Project))
+			return err
+		})
+	}
+	if s.Label != "" {
+		g.Go(func() (err error) {
+			labelled, err = list(gctx, filters.NewArgs(filters.Arg("label", s.Label)))
 			return err
 		})
 	}
@@ -89,15 +96,15 @@ func both[T any](ctx context.Context, project string, names []string, list func(
 		})
 	}
 	err := g.Wait()
-	return append(labelled, named...), err
+	return slices.Concat(selected, labelled, named), err
 }
 
 func projectFilter(project string) filters.Args {
 	return filters.NewArgs(filters.Arg("label", compose.LabelProject+"="+project))
 }
 
-func (e *Engine) observeContainers(ctx context.Context, project string, names []string) ([]compose.Container, error) {
-	list, err := both(ctx, project, names, func(ctx context.Context, f filters.Args) ([]container.Summary, error) {
+func (e *Engine) observeContainers(ctx context.Context, s compose.Scope, names []string) ([]compose.Container, error) {
+	list, err := both(ctx, s, names, func(ctx context.Context, f filters.Args) ([]container.Summary, error) {
 		return e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: f})
 	})
 	if err != nil {
@@ -110,8 +117,8 @@ func (e *Engine) observeContainers(ctx context.Context, project string, names []
 	return unique(out, func(c compose.Container) (string, string) { return c.Name, c.ID }), nil
 }
 
-func (e *Engine) observeNetworks(ctx context.Context, project string, names []string) ([]compose.Network, error) {
-	list, err := both(ctx, project, names, func(ctx context.Context, f filters.Args) ([]network.Summary, error) {
+func (e *Engine) observeNetworks(ctx context.Context, s compose.Scope, names []string) ([]compose.Network, error) {
+	list, err := both(ctx, s, names, func(ctx context.Context, f filters.Args) ([]network.Summary, error) {
 		return e.api.NetworkList(ctx, network.ListOptions{Filters: f})
 	})
 	if err != nil {
@@ -119,13 +126,38 @@ func (e *Engine) observeNetworks(ctx context.Context, project string, names []st
 	}
 	var out []compose.Network
 	for _, n := range list {
-		out = append(out, compose.Network{ID: n.ID, Name: n.Name, Driver: n.Driver, Labels: n.Labels})
+		out = append(out, compose.Network{ID: n.ID, Name: n.Name, Driver: n.Driver, Labels: n.Labels, Subnets: subnetsOf(n)})
 	}
 	return unique(out, func(n compose.Network) (string, string) { return n.Name, n.ID }), nil
 }
 
-func (e *Engine) observeVolumes(ctx context.Context, project string, names []string) ([]compose.Volume, error) {
-	list, err := both(ctx, project, names, func(ctx context.Context, f filters.Args) ([]*volume.Volume, error) {
+// subnetsOf are the subnets of a network.
+func subnetsOf(n network.Summary) []netip.Prefix {
+	var all []netip.Prefix
+	for _, c := range n.IPAM.Config {
+		if p, err := netip.ParsePrefix(c.Subnet); err == nil {
+			all = append(all, p.Masked())
+		}
+	}
+	return all
+}
+
+// Subnets are those of every network of the engine, whosever it is.
+// Source: Docker Engine API 1.41, GET /networks.
+func (e *Engine) Subnets(ctx context.Context) ([]netip.Prefix, error) {
+	list, err := e.api.NetworkList(ctx, network.ListOptions{})
+	if err != nil {
+		return nil, e.explainCall(ctx, err)
+	}
+	var all []netip.Prefix
+	for _, n := range list {
+		all = append(all, subnetsOf(n)...)
+	}
+	return all, nil
+}
+
+func (e *Engine) observeVolumes(ctx context.Context, s compose.Scope, names []string) ([]compose.Volume, error) {
+	list, err := both(ctx, s, names, func(ctx context.Context, f filters.Args) ([]*volume.Volume, error) {
 		answer, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: f})
 		return answer.Volumes, err
 	})
@@ -158,7 +190,7 @@ func observed(c container.Summary) compose.Container {
 	out := compose.Container{
 		ID: c.ID, Name: ownName(c.Names), Image: c.ImageID, ImageRef: c.Image, Labels: c.Labels,
 		Status: compose.ContainerStatus(c.State), Health: healthIn(c.Status), ExitCode: exitCodeIn(c.Status),
-		Created: time.Unix(c.Created, 0).UTC(), StatusText: c.Status, Networks: map[string]string{},
+		Created: time.Unix(c.Created, 0).UTC(), Command: c.Command, StatusText: c.Status, Networks: map[string]string{},
 	}
 	if c.NetworkSettings != nil {
 		for name, n := range c.NetworkSettings.Networks {
@@ -168,7 +200,7 @@ func observed(c container.Summary) compose.Container {
 		}
 	}
 	for _, m := range c.Mounts {
-		out.Mounts = append(out.Mounts, compose.Mount{Type: string(m.Type), Name: m.Name, Source: m.Source, Target: m.Destination})
+		out.Mounts = append(out.Mounts, compose.Mount{Type: string(m.Type), Name: m.Name, Driver: m.Driver, Source: m.Source, Target: m.Destination})
 	}
 	slices.SortFunc(out.Mounts, func(a, b compose.Mount) int { return strings.Compare(a.Target, b.Target) })
 	for _, p := range c.Ports {

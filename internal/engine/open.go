@@ -228,3 +228,11 @@ func versionNumbers(v string) []int {
 func hint(next, format string, args ...any) error {
 	return &compose.HintedError{Err: fmt.Errorf(format, args...), Next: next}
 }
+
+// SocketThere is where the engine's socket is on the engine's own machine, as a container that is given it has to name it.
+func (e *Engine) SocketThere() string {
+	if path, ok := strings.CutPrefix(e.where.Host, "unix://"); ok && e.where.local {
+		return path
+	}
+	return "/var/run/docker.sock"
+}

@@ -99,7 +99,7 @@ func (e *Engine) pullNow(ctx context.Context, i compose.ImageStep, note func(com
 				Text: fmt.Sprintf("%s does not answer: %s is used as it is here", hostOf(i.Ref), i.Ref)}, nil
 		}
 		if helperErr != nil && (kind == refused || kind == absentOrPrivate || kind == other) {
-			return compose.Event{}, helperErr
+			return compose.Event{}, fmt.Errorf("pull image %s: %w", i.Ref, helperErr)
 		}
 		return compose.Event{}, pullError(i.Ref, i.Platform, err)
 	}
@@ -126,6 +126,11 @@ func (e *Engine) fetch(ctx context.Context, ref compose.ImageRef, header string,
 	if err != nil {
 		return err
 	}
+	return readTransfer(body, note)
+}
+
+// readTransfer reads the engine's answer to a pull or a push to its end, reports bytes, and closes it.
+func readTransfer(body io.ReadCloser, note func(compose.Event)) error {
 	defer body.Close() // it was only read
 	p := pullProgress{layers: map[string]layerProgress{}}
 	for d := json.NewDecoder(body); ; {
@@ -144,13 +149,13 @@ func (e *Engine) fetch(ctx context.Context, ref compose.ImageRef, header string,
 	}
 }
 
-// pullMessage is one message of the engine's answer to a pull.
+// pullMessage is one message of the engine's answer to a pull or a push.
 type pullMessage struct {
 	Status, ID, Error string
 	ProgressDetail    struct{ Current, Total int64 }
 }
 
-// pullProgress adds up the layers of a pull.
+// pullProgress adds up the layers of a pull or a push.
 type pullProgress struct {
 	layers map[string]layerProgress
 	last   compose.Event
@@ -170,6 +175,11 @@ func (p *pullProgress) read(m pullMessage) (compose.Event, bool) {
 		fallthrough
 	case "Download complete", "Pull complete":
 		l.current = l.total
+	case "Pushing": // what is sent is packed, and may be more than the engine took it for
+		text, l.total = "uploading", max(l.total, m.ProgressDetail.Total)
+		l.current = min(m.ProgressDetail.Current, l.total)
+	case "Pushed":
+		text, l.current = "uploading", l.total
 	default:
 		return compose.Event{}, false
 	}

@@ -144,7 +144,7 @@ func TestPull_FetchesAndSeesThatNothingChanged(t *testing.T) {
 func TestPull_TakesCredentialsFromDockersConfiguration(t *testing.T) {
 	lab.Each(t, func(t *testing.T, on lab.Engine) {
 		s := newShop(t, on, false)
-		broken := "credential helper docker-credential-nowhere, which "
+		broken := "pull image " + s.ref + ": credential helper docker-credential-nowhere, which "
 		for _, c := range []struct{ name, config, text, hint string }{
 			{"none", t.TempDir(), "pull image " + s.ref + ": " + s.host + " wants authentication", "run docker login " + s.host},
 			{"missing helper", config(t, `{"credsStore": "nowhere"}`), broken, "install docker-credential-nowhere"},

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
@@ -93,6 +95,31 @@ func rewrap(ctx context.Context, c gateway.Client, from, like string, change fun
 	return res, nil
 }
 
+// Forget drops what the builder remembers of layers that no image has any more: Rewrap, as every build on an image that is here, makes it
+// keep them on the disk. Nothing has to be built again for want of them.
+// Source: BuildKit, control API, DiskUsage and Prune; Shared is what an image has too, and what another record needs stays.
+func (e *Engine) Forget(ctx context.Context) error {
+	bk, err := e.buildKit(ctx)
+	if err != nil {
+		return fmt.Errorf("reach BuildKit: %w", err)
+	}
+	defer bk.Close() // it has answered
+	records, err := bk.DiskUsage(ctx)
+	var unused []string
+	for _, r := range records {
+		if strings.HasPrefix(r.Description, "from local ") && !r.Shared && !r.InUse {
+			unused = append(unused, "id=="+r.ID)
+		}
+	}
+	if err == nil && len(unused) > 0 {
+		err = bk.Prune(ctx, nil, bkclient.PruneAll, bkclient.WithFilter(unused))
+	}
+	if err != nil {
+		return fmt.Errorf("free the layers of images that are gone: %w", err)
+	}
+	return nil
+}
+
 // resolveLocal is the whole configuration of an image that is here.
 func resolveLocal(ctx context.Context, c gateway.Client, ref string) (map[string]any, error) {
 	opt := sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{ResolveMode: llb.ResolveModePreferLocal.String()}}
@@ -112,8 +139,11 @@ func resolveLocal(ctx context.Context, c gateway.Client, ref string) (map[string
 // Source: Docker Engine API 1.41, POST /commit.
 func (e *Engine) Commit(ctx context.Context, id, ref string) error {
 	defer e.images.drop(ref + "@")
-	_, err := e.api.ContainerCommit(ctx, id, container.CommitOptions{Reference: ref})
-	return e.explainCall(err)
+	err := e.again(ctx, func() error {
+		_, err := e.api.ContainerCommit(ctx, id, container.CommitOptions{Reference: ref})
+		return err
+	})
+	return e.explainCall(ctx, err)
 }
 
 // Import makes image ref of one layer, a tar archive, with the given labels.
@@ -127,7 +157,7 @@ func (e *Engine) Import(ctx context.Context, ref string, layer io.Reader, labels
 	slices.Sort(changes)
 	answer, err := e.api.ImageImport(ctx, image.ImportSource{Source: layer, SourceName: "-"}, ref, image.ImportOptions{Changes: changes})
 	if err != nil {
-		return e.explainCall(err)
+		return e.explainCall(ctx, err)
 	}
 	defer answer.Close() // it was read to its end
 	decoder := json.NewDecoder(answer)
@@ -156,13 +186,23 @@ type ImageInfo struct {
 // ImagesWith are the images that carry a label, whatever its value, the newest first.
 // Source: Docker Engine API 1.41, GET /images/json.
 func (e *Engine) ImagesWith(ctx context.Context, label string) ([]ImageInfo, error) {
-	list, err := e.api.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("label", label))})
+	var list []image.Summary
+	var err error
+	// With the containerd store an engine lists first and reads the labels then: an image that somebody removes in between is "not
+	// found". Source: moby, daemon/containerd/image_list.go, setupLabelFilter.
+	for range 5 {
+		list, err = e.api.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("label", label))})
+		if !errdefs.IsNotFound(err) {
+			break
+		}
+	}
 	if err != nil {
-		return nil, e.explainCall(err)
+		return nil, e.explainCall(ctx, err)
 	}
 	var all []ImageInfo
 	for _, i := range list {
-		all = append(all, ImageInfo{ID: i.ID, Tags: i.RepoTags, Labels: i.Labels, Size: i.Size, Created: time.Unix(i.Created, 0).UTC()})
+		tags := slices.DeleteFunc(i.RepoTags, func(tag string) bool { return tag == "<none>:<none>" }) // API 1.42 and older say so of none
+		all = append(all, ImageInfo{ID: i.ID, Tags: tags, Labels: i.Labels, Size: i.Size, Created: time.Unix(i.Created, 0).UTC()})
 	}
 	slices.SortStableFunc(all, func(a, b ImageInfo) int { return b.Created.Compare(a.Created) })
 	return all, nil

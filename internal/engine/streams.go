@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -31,13 +32,14 @@ type ExecOptions struct {
 	TTY, Privileged  bool
 	Detach           bool   // start it and return; the code is 0
 	DetachKeys       string // such as "ctrl-p,ctrl-q", the default
+	Service          string // where it is not "", a command that the engine cannot run is a *RefusedError that says so of the service
 }
 
 // ErrDetached is returned by Exec and Attach's wait when the person pressed the detach keys: the command runs on.
 var ErrDetached = errors.New("detached")
 
 // Exec runs a command in a running container and returns its exit code. When ctx ends, the connection is closed and the
-// command runs on.
+// command runs on. Of a command that cannot be run the engine writes why, as if the command had; see ExecOptions.Service.
 // Source: Docker Engine API 1.41, POST /containers/{id}/exec.
 func (e *Engine) Exec(ctx context.Context, id string, o ExecOptions, s Streams) (int, error) {
 	options := container.ExecOptions{Cmd: o.Command, User: o.User, WorkingDir: o.WorkingDir, Env: o.Env, Tty: o.TTY, Privileged: o.Privileged,
@@ -49,30 +51,34 @@ func (e *Engine) Exec(ctx context.Context, id string, o ExecOptions, s Streams) 
 	}
 	created, err := e.api.ContainerExecCreate(ctx, id, options)
 	if err != nil {
-		return 0, e.explainCall(err)
+		return 0, e.explainExec(ctx, o.Service, err)
 	}
 	start := container.ExecStartOptions{Detach: o.Detach, Tty: o.TTY, ConsoleSize: options.ConsoleSize}
 	if o.Detach {
-		return 0, e.explainCall(e.api.ContainerExecStart(ctx, created.ID, start))
+		return 0, e.explainExec(ctx, o.Service, e.api.ContainerExecStart(ctx, created.ID, start))
 	}
 	conn, err := e.api.ContainerExecAttach(ctx, created.ID, start)
 	if err != nil {
-		return 0, e.explainCall(err)
+		return 0, e.explainExec(ctx, o.Service, err)
 	}
 	resize := func(ctx context.Context, r container.ResizeOptions) error {
 		return e.api.ContainerExecResize(ctx, created.ID, r)
+	}
+	out := &refusal{to: orDiscard(s.Out), kept: &bytes.Buffer{}}
+	if o.Service != "" {
+		s.Out = out
 	}
 	if err := e.pump(ctx, conn, terminal{o.TTY, o.DetachKeys, resize}, s); err != nil {
 		return 0, err
 	}
 	done, err := e.api.ContainerExecInspect(ctx, created.ID)
 	if err != nil {
-		return 0, e.explainCall(err)
+		return 0, e.explainCall(ctx, err)
 	}
 	if done.Running {
 		return 0, ErrDetached
 	}
-	return done.ExitCode, nil
+	return done.ExitCode, out.refused(o.Service, done.ExitCode)
 }
 
 // Attach connects to a created container before it is started; wait blocks until it exits and returns its code. wait must be
@@ -80,7 +86,7 @@ func (e *Engine) Exec(ctx context.Context, id string, o ExecOptions, s Streams) 
 func (e *Engine) Attach(ctx context.Context, id string, tty bool, s Streams) (wait func() (int, error), err error) {
 	conn, err := e.api.ContainerAttach(ctx, id, container.AttachOptions{Stream: true, Stdin: s.In != nil, Stdout: true, Stderr: true})
 	if err != nil {
-		return nil, e.explainCall(err)
+		return nil, e.explainCall(ctx, err)
 	}
 	exited, errs := e.api.ContainerWait(ctx, id, container.WaitConditionNextExit)
 	ended := make(chan error, 1)
@@ -99,7 +105,7 @@ func (e *Engine) Attach(ctx context.Context, id string, tty bool, s Streams) (wa
 			}
 			return int(r.StatusCode), nil
 		case err := <-errs:
-			return 0, e.explainCall(err)
+			return 0, e.explainCall(ctx, err)
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
 		}

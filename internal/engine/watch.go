@@ -27,7 +27,7 @@ func (e *Engine) Watch(ctx context.Context, project string) (<-chan compose.Chan
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("watch project %s: %w", project, e.explainCall(err))
+		return nil, fmt.Errorf("watch project %s: %w", project, e.explainCall(ctx, err))
 	default:
 	}
 	out := make(chan compose.Change, 64)

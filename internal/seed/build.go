@@ -6,6 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,8 +18,15 @@ import (
 
 // BuildOptions say what is built and who is told.
 type BuildOptions struct {
-	Facts Facts         // of the project; their key names the seed
-	State compose.State // with the project's images, all of them there
+	Facts Facts // of the project; their key names the seed
+	Base  Base  // by which a seed of an ancestor is found; the zero value uses none
+	// Commits are the commit of the project's files and its ancestors, the nearest first; Clean says that the files are as in the
+	// first one.
+	Commits []string
+	Clean   bool
+	State   compose.State        // with the project's images, all of them there
+	Files   compose.InputOptions // by which dumps are looked at again
+	Replace bool                 // lets Save take a name that a seed has
 	// Claim says who builds: two builds of one project are one after the other.
 	Claim   compose.ConvergeOptions
 	Version string            // of strake
@@ -27,42 +38,36 @@ type BuildOptions struct {
 //
 // What failed is in a *StepError; a claim held by another, where Claim.NoWait, in a *compose.HeldError.
 func Build(ctx context.Context, e Engine, p *compose.Project, o BuildOptions) (built bool, err error) {
-	key := o.Facts.Key()
-	if there, err := Has(ctx, e, p, key); err != nil || there {
+	if err := checkApart(p, o.State); err != nil {
 		return false, err
 	}
-	err = compose.Hold(ctx, e, scratchName(p.Name), o.Claim, func(h compose.Host) (err error) {
-		if there, err := Has(ctx, e, p, key); err != nil || there {
-			return err // another built it meanwhile
-		}
-		whole, others := wholes(p, o.State)
-		b := &build{Engine: e, h: h, p: p, o: o, key: key, whole: whole, others: others, scratch: scratch(p, whole)}
-		defer func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
-			defer cancel()
-			err = errors.Join(err, b.clear(ctx))
-		}()
-		if err := b.clear(ctx); err != nil {
-			return fmt.Errorf("remove what an earlier build left: %w", err)
-		}
-		built = true
-		return b.run(ctx)
+	key := o.Facts.Key()
+	if err := checkTags(ctx, e, p, key); err != nil {
+		return false, err
+	}
+	if there, err := Find(ctx, e, p, key); err != nil {
+		return false, err
+	} else if there != nil {
+		return false, clearDead(ctx, e, p, o)
+	}
+	err = compose.Hold(ctx, e, ScratchName(p.Name), o.Claim, func(h compose.Host) (err error) {
+		b := newBuild(e, h, p, o, key)
+		return b.alone(ctx, func(ctx context.Context) error {
+			if there, err := Find(ctx, e, p, key); err != nil || there != nil {
+				return err // another built it meanwhile
+			}
+			built = true
+			if b.from, err = b.findAncestor(ctx); err != nil {
+				return err
+			}
+			return b.run(ctx)
+		})
 	})
 	return built && err == nil, err
 }
 
-// Has is whether the seed of a key is here, with all its images.
-func Has(ctx context.Context, e Engine, p *compose.Project, key string) (bool, error) {
-	s := compose.Scope{Project: scratchName(p.Name)}
-	for _, name := range Services(p) {
-		s.Images = append(s.Images, compose.ImageRef{Ref: Ref(p.Name, name, key)})
-	}
-	state, err := e.Observe(ctx, s)
-	if err != nil {
-		return false, err
-	}
-	return len(state.Images) == len(s.Images), nil
-}
+// newSet is a LabelSet that no other build has.
+func newSet() string { return strconv.FormatInt(time.Now().UnixNano(), 36) }
 
 // build is one build under way.
 type build struct {
@@ -70,8 +75,14 @@ type build struct {
 	h             compose.Host // changes only while the claim is held
 	p, scratch    *compose.Project
 	o             BuildOptions
-	key           string
+	key, set      string
 	whole, others []string
+	from          *ancestor // what it is built on; nil: nothing
+}
+
+func newBuild(e Engine, h compose.Host, p *compose.Project, o BuildOptions, key string) *build {
+	whole, others := wholes(p, o.State)
+	return &build{Engine: e, h: h, p: p, o: o, key: key, set: newSet(), whole: whole, others: others, scratch: scratch(p, whole)}
 }
 
 func (b *build) note(format string, args ...any) {
@@ -82,23 +93,38 @@ func (b *build) note(format string, args ...any) {
 
 // run builds; what it needs only for that stays.
 func (b *build) run(ctx context.Context) error {
+	steps := Steps(b.p)
+	if b.from != nil {
+		b.note("starting from the seed of commit %.12s: only %s has to run", b.from.commit, steps[0])
+		steps = steps[:1]
+		for _, name := range b.others {
+			sealed := b.from.Sealed[name]
+			for i, v := range sealed.Volumes {
+				b.scratch.Fills[v] = compose.VolumeFill{Image: sealed.Ref, Dir: dirOf(i)}
+			}
+		}
+	} else if err := b.checkDumps(ctx); err != nil {
+		return err
+	}
 	servers, err := b.startServers(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range servers {
+		if b.from != nil {
+			break // it has its dump
+		}
 		if err := b.restore(ctx, s); err != nil {
 			return err
 		}
 	}
-	for _, name := range Steps(b.p) {
-		b.note("running %s", name)
-		if err := b.up(ctx, compose.DiffOptions{Services: []string{name}}, "run step "+name); err != nil {
+	for _, name := range steps {
+		if err := b.runStep(ctx, name); err != nil {
 			return err
 		}
 	}
 	for _, s := range servers {
-		if err := b.seal(ctx, s); err != nil {
+		if err := b.stop(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -107,36 +133,82 @@ func (b *build) run(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, name := range b.whole {
+	for _, s := range servers {
+		if !slices.Contains(b.whole, s.service) {
+			continue
+		}
+		b.note("sealing %s", s.service)
+		if err := b.commit(ctx, s.service, s.id); err != nil {
+			return err
+		}
+	}
+	return b.publishAll(ctx)
+}
+
+// publishAll gives what is sealed the seed's tags, and removes the images that had them.
+func (b *build) publishAll(ctx context.Context) error {
+	before, err := b.Images(ctx, LabelKey)
+	if err != nil {
+		return err
+	}
+	for _, name := range Services(b.p) {
 		if err := b.publish(ctx, name); err != nil {
 			return err
 		}
 	}
-	return nil
+	var errs []error
+	for _, i := range before {
+		own := Ref(b.p.Name, i.Labels[LabelService], b.key)
+		named := slices.ContainsFunc(i.Tags, func(tag string) bool { return tag != own }) // somebody keeps it under a name of their own
+		if i.Labels[LabelProject] == b.p.Name && i.Labels[LabelKey] == b.key && i.Labels[LabelSet] != b.set && !named {
+			err := b.h.Do(ctx, compose.Step{Op: compose.RemoveImage, Name: i.ID, Target: i.ID}, nil)
+			if !errors.Is(err, compose.ErrInUse) { // what runs on it goes on
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // labels are those of a seed's image.
 func (b *build) labels(service string) map[string]string {
-	return map[string]string{LabelProject: b.p.Name, LabelService: service, LabelKey: b.key}
+	all := map[string]string{LabelProject: b.p.Name, LabelService: service, LabelKey: b.key, LabelSet: b.set}
+	if b.o.Base.Data == "" {
+		return all
+	}
+	all[LabelData], all[LabelMigrations] = b.o.Base.Data, strings.Join(b.o.Base.Migrations, ",")
+	if b.o.Clean && len(b.o.Commits) > 0 {
+		all[LabelCommit] = b.o.Commits[0]
+	}
+	maps.Copy(all, b.from.labels(service))
+	return all
 }
 
-// startServers starts the services that are sealed whole, on their images without VOLUME.
+// startServers starts the seeded services that run while the seed is built, those that are sealed whole on their images without VOLUME.
 func (b *build) startServers(ctx context.Context) ([]*server, error) {
-	if len(b.whole) == 0 {
+	names := running(b.p, b.o.State)
+	if len(names) == 0 {
 		return nil, nil
 	}
-	b.note("starting %s", strings.Join(b.whole, ", "))
+	b.note("starting %s", strings.Join(names, ", "))
 	for _, name := range b.whole {
-		base := compose.ImageName(b.p, b.p.Services[name])
-		if err := b.Rewrap(ctx, base, base, bareRef(b.p.Name, name), func(c map[string]any) { delete(c, "Volumes") }); err != nil {
+		if err := b.bare(ctx, name); err != nil {
 			return nil, err
 		}
 	}
-	if err := b.up(ctx, compose.DiffOptions{Services: b.whole}, "start"); err != nil {
+	if err := b.up(ctx, compose.DiffOptions{Services: names, NoStart: true}, "create"); err != nil {
+		return nil, err
+	}
+	for _, name := range b.whole {
+		if err := b.makeFolders(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.up(ctx, compose.DiffOptions{Services: names}, "start"); err != nil {
 		return nil, err
 	}
 	var servers []*server
-	for _, name := range b.whole {
+	for _, name := range names {
 		c, err := b.container(ctx, name)
 		if err != nil {
 			return nil, err
@@ -148,6 +220,17 @@ func (b *build) startServers(ctx context.Context) ([]*server, error) {
 		servers = append(servers, s)
 	}
 	return servers, nil
+}
+
+// bare makes the image on which a service that is sealed whole runs here: its own without VOLUME, or that of the seed which it is
+// built on.
+func (b *build) bare(ctx context.Context, name string) error {
+	like := compose.ImageName(b.p, b.p.Services[name])
+	base := like
+	if b.from != nil {
+		base = b.from.Sealed[name].Ref
+	}
+	return b.Rewrap(ctx, base, like, bareRef(b.p.Name, name), func(c map[string]any) { delete(c, "Volumes") })
 }
 
 // up makes services of the scratch stack run, or complete.
@@ -190,9 +273,12 @@ func (b *build) container(ctx context.Context, service string) (compose.Containe
 	return compose.Container{}, fmt.Errorf("the container of service %s is gone: somebody else removed it", service)
 }
 
-// seal ends a server cleanly and commits what it wrote.
-func (b *build) seal(ctx context.Context, s *server) error {
-	b.note("sealing %s", s.service)
+// stopPatience is how long a server may take to write what it holds in memory.
+const stopPatience = 10 * time.Minute
+
+// stop ends a server cleanly.
+func (b *build) stop(ctx context.Context, s *server) error {
+	b.note("stopping %s", s.service)
 	fail := func(doing string, err error) error {
 		if err == nil {
 			return nil
@@ -202,31 +288,37 @@ func (b *build) seal(ctx context.Context, s *server) error {
 	if err := b.finish(ctx, s); err != nil {
 		return fail("finish", err)
 	}
-	grace := 10 * time.Minute
-	if err := b.h.Do(ctx, compose.Step{Op: compose.StopContainer, Name: s.name, Target: s.id, Grace: &grace}, nil); err != nil {
+	step := compose.Step{Op: compose.StopContainer, Name: s.name, Target: s.id}
+	if s.kind != (folders{}) { // what is no server may not care for the signal: its own time is enough
+		grace := stopPatience
+		step.Grace = &grace
+	}
+	if err := b.h.Do(ctx, step, nil); err != nil {
 		return fail("stop", err)
 	}
 	c, err := b.container(ctx, s.service)
-	if err == nil && (c.Status != compose.Exited || c.ExitCode != 0) {
-		err = fmt.Errorf("it did not stop cleanly: it is %s with exit code %d", c.Status, c.ExitCode)
+	if err == nil && (c.Status != compose.Exited || !s.isClean(c.ExitCode)) {
+		err = fmt.Errorf("it did not stop cleanly: its container %s with code %d", c.Status, c.ExitCode)
 	}
 	if err == nil {
 		err = b.checkStopped(ctx, s)
 	}
-	if err == nil {
-		err = b.blank(ctx, s)
-	}
-	if err != nil {
-		return fail("stop", err)
-	}
-	return b.Commit(ctx, s.id, sealedRef(b.p.Name, s.service))
+	return fail("stop", err)
 }
 
-// blank empties the files into which texts of secrets and configs were copied, so that the layer does not hold them.
-func (b *build) blank(ctx context.Context, s *server) error {
+// isClean is whether a server that was asked to stop ended as one that does so cleanly: with 0, or, where it is no database, of the
+// signal itself.
+func (s *server) isClean(code int) bool {
+	const sigint, sigquit, sigterm = 130, 131, 143
+	return code == 0 || s.kind == (folders{}) && (code == sigint || code == sigquit || code == sigterm)
+}
+
+// commit makes the sealed image of a service of its container in the scratch stack, without the texts of secrets and configs that
+// were copied into it.
+func (b *build) commit(ctx context.Context, service, container string) error {
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	for _, p := range compose.InjectedPaths(b.scratch, b.scratch.Services[s.service]) {
+	for _, p := range compose.InjectedPaths(b.scratch, b.scratch.Services[service]) {
 		if err := w.WriteHeader(&tar.Header{Name: strings.TrimPrefix(p, "/"), Mode: 0o400}); err != nil {
 			return err
 		}
@@ -234,7 +326,10 @@ func (b *build) blank(ctx context.Context, s *server) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	return b.CopyTo(ctx, s.id, "/", &archive)
+	if err := b.CopyTo(ctx, container, "/", &archive); err != nil {
+		return err
+	}
+	return b.Commit(ctx, container, sealedRef(b.p.Name, service))
 }
 
 // sealVolumes makes an image of the volumes of a service.
@@ -244,49 +339,45 @@ func (b *build) sealVolumes(ctx context.Context, name string) error {
 		return &compose.HintedError{Err: fmt.Errorf("service %s has x-strake.seed and no volume", name), Next: "mount a named volume where its data is, or take the seed from it"}
 	}
 	b.note("sealing the volumes of %s", name)
-	if err := b.up(ctx, compose.DiffOptions{Services: []string{name}, NoDeps: true, NoStart: true}, "create"); err != nil {
-		return err
+	if !slices.Contains(running(b.p, b.o.State), name) {
+		if err := b.up(ctx, compose.DiffOptions{Services: []string{name}, NoDeps: true, NoStart: true}, "create"); err != nil {
+			return err
+		}
 	}
 	c, err := b.container(ctx, name)
 	if err != nil {
 		return err
 	}
-	layer := pack(ctx, b.Engine, c.ID, s)
-	defer layer.Close() // ends the other side where Import gave up
-	labels := b.labels(name)
-	labels[LabelVolumes] = strings.Join(volumesOf(s), ",")
-	return b.Import(ctx, Ref(b.p.Name, name, b.key), layer, labels)
+	return b.importVolumes(ctx, name, c.ID)
 }
 
-// publish gives a sealed image the seed's tag: the configuration is that of the service's own image.
-func (b *build) publish(ctx context.Context, name string) error {
-	like := compose.ImageName(b.p, b.p.Services[name])
-	return b.Rewrap(ctx, sealedRef(b.p.Name, name), like, Ref(b.p.Name, name, b.key), func(c map[string]any) {
-		delete(c, "Volumes")
-		c["Labels"] = b.labels(name)
+// importVolumes makes the sealed image of a service of the volumes that a container has mounted: the n-th volume's data in folder n of
+// one layer.
+func (b *build) importVolumes(ctx context.Context, name, container string) error {
+	s := b.p.Services[name]
+	return piped(func(out *tar.Writer) error {
+		for i, key := range volumesOf(s) {
+			if err := packOne(ctx, b.Engine, container, targetOf(s, key), strings.TrimPrefix(dirOf(i), "/"), out); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(layer io.Reader) error {
+		return b.Import(ctx, sealedRef(b.p.Name, name), layer, map[string]string{LabelProject: b.p.Name})
 	})
 }
 
-// clear removes all that a build needs besides the seed.
-func (b *build) clear(ctx context.Context) error {
-	state, err := b.observe(ctx)
-	if err != nil {
-		return err
+// publish gives a sealed image the seed's tag: the configuration is that of the service's own image, or none.
+func (b *build) publish(ctx context.Context, name string) error {
+	sealed, like := sealedRef(b.p.Name, name), compose.ImageName(b.p, b.p.Services[name])
+	labels := b.labels(name)
+	if slices.Contains(b.whole, name) {
+		labels[LabelPaths] = strings.Join(b.o.State.Images[like].Volumes, ",")
+	} else {
+		like, labels[LabelVolumes] = sealed, strings.Join(volumesOf(b.p.Services[name]), ",")
 	}
-	plan, err := compose.Down(nil, state, compose.DownOptions{Volumes: true, RemoveOrphans: true, Grace: new(time.Duration)})
-	if err != nil {
-		return err
-	}
-	for _, name := range Services(b.p) {
-		for _, ref := range []string{bareRef(b.p.Name, name), sealedRef(b.p.Name, name)} {
-			var after []int
-			for i, s := range plan {
-				if s.Op == compose.RemoveContainer {
-					after = append(after, i)
-				}
-			}
-			plan = append(plan, compose.Step{Op: compose.RemoveImage, Name: ref, Target: ref, After: after})
-		}
-	}
-	return compose.Run(ctx, b.h, plan, compose.RunOptions{Project: b.scratch.Name})
+	return b.Rewrap(ctx, sealed, like, Ref(b.p.Name, name, b.key), func(c map[string]any) {
+		delete(c, "Volumes")
+		c["Labels"] = labels
+	})
 }

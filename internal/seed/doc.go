@@ -26,6 +26,18 @@ const (
 	LabelService = "dev.strake.seed.service"
 	// LabelKey is the seed's Key, or the name that `save` gave it.
 	LabelKey = "dev.strake.seed.key"
+	// LabelSet is equal on the images that were made together: a seed whose images differ in it is none.
+	LabelSet = "dev.strake.seed.set"
+	// LabelPaths is on the others: the paths of the service's own image that are VOLUMEs, joined by commas.
+	LabelPaths = "dev.strake.seed.paths"
+	// LabelData, LabelMigrations (joined by commas) and LabelCommit say which seeds can be made of this one: Base, and the commit
+	// of the files, "" where they were not all committed.
+	LabelData       = "dev.strake.seed.data"
+	LabelMigrations = "dev.strake.seed.migrations"
+	LabelCommit     = "dev.strake.seed.commit"
+	// LabelDepth is how many seeds this one was made of, one on top of the other; LabelFlat is the size of the first in bytes.
+	LabelDepth = "dev.strake.seed.depth"
+	LabelFlat  = "dev.strake.seed.flat"
 	// LabelVolumes is on images that hold volumes alone: the keys of the volumes in the file, in order, joined by commas. The data of
 	// the n-th (from 0) is in folder /n.
 	LabelVolumes = "dev.strake.seed.volumes"
@@ -36,7 +48,7 @@ type Engine interface {
 	compose.Host
 	// Exec runs a command in a running container and returns its exit code. in may be nil.
 	Exec(ctx context.Context, container string, command []string, in io.Reader, out io.Writer) (int, error)
-	// CopyFrom is a path of a container as a tar archive; the caller closes it.
+	// CopyFrom is a path of a container as a tar archive, which the caller closes; fs.ErrNotExist where it is not there.
 	CopyFrom(ctx context.Context, container, path string) (io.ReadCloser, error)
 	// CopyTo unpacks a tar archive into a folder of a container, which may stand still.
 	CopyTo(ctx context.Context, container, folder string, archive io.Reader) error
@@ -48,6 +60,15 @@ type Engine interface {
 	Rewrap(ctx context.Context, from, like, to string, change func(config map[string]any)) error
 	// Import makes image ref of one layer.
 	Import(ctx context.Context, ref string, layer io.Reader, labels map[string]string) error
+	// Push sends image ref to the registry in its name, Fetch gets it from there.
+	Push(ctx context.Context, ref string, note func(compose.Event)) error
+	Fetch(ctx context.Context, ref string, note func(compose.Event)) error
+	// Published is the digest of what the registry has under ref, "" for nothing.
+	Published(ctx context.Context, ref string) (digest string, err error)
+	// Tag gives an image one more name.
+	Tag(ctx context.Context, ref, name string) error
+	// Forget frees what the engine keeps of images that are gone.
+	Forget(ctx context.Context) error
 	// Images are the images that carry a label, whatever its value, the newest first.
 	Images(ctx context.Context, label string) ([]Image, error)
 }
@@ -80,5 +101,5 @@ func (e *StepError) Unwrap() error { return e.Err }
 // Ref is the tag of a service's image of a seed.
 func Ref(project, service, key string) string { return project + "-seed-" + service + ":" + key }
 
-// scratchName is the project in which the seeds of a project are built, one at a time.
-func scratchName(project string) string { return project + "-seed" }
+// ScratchName is the project in which the seeds of a project are built, one at a time.
+func ScratchName(project string) string { return project + "-seed" }

@@ -8,10 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,26 +22,58 @@ type Facts struct {
 	Version  int            `json:"version"` // of this form
 	Platform string         `json:"platform"`
 	Services []ServiceFacts `json:"services"`
-	Steps    []StepFacts    `json:"steps"` // in the order in which they run
+	Steps    []RunFacts     `json:"steps"`           // in the order in which they run
+	Needs    []RunFacts     `json:"needs,omitempty"` // of other services that those depend on
+}
+
+// RunFacts are those of how a container runs that writes data.
+type RunFacts struct {
+	Service     string            `json:"service"`
+	Image       string            `json:"image,omitempty"`  // digest of its build's inputs, or of its content; "" where Inputs says it all
+	Inputs      string            `json:"inputs,omitempty"` // digest of the files that x-strake.inputs names
+	User        string            `json:"user,omitempty"`
+	Command     []string          `json:"command,omitempty"`
+	Environment map[string]string `json:"environment,omitempty"`
+	// Files are digests, by their paths in the container, of configs and of the project's own files that are mounted.
+	Files map[string]string `json:"files,omitempty"`
 }
 
 // ServiceFacts are those of a service whose data is sealed.
 type ServiceFacts struct {
-	Service     string            `json:"service"`
-	Image       string            `json:"image,omitempty"` // digest of its build's inputs, or of its content
-	Command     []string          `json:"command,omitempty"`
-	Environment map[string]string `json:"environment,omitempty"`
-	Volumes     []string          `json:"volumes,omitempty"` // where in the container they are
-	Dump        string            `json:"dump,omitempty"`    // digest
+	RunFacts
+	Volumes []string `json:"volumes,omitempty"` // where in the container they are
+	Dump    string   `json:"dump,omitempty"`    // digest
 }
 
-// StepFacts are those of a step that writes data.
-type StepFacts struct {
-	Service     string            `json:"service"`
-	Image       string            `json:"image,omitempty"`  // as above; "" where Inputs says it all
-	Inputs      string            `json:"inputs,omitempty"` // digest of the files that x-strake.inputs names
-	Command     []string          `json:"command,omitempty"`
-	Environment map[string]string `json:"environment,omitempty"`
+// Base is what a seed has to have in common with another one from which it can be made by the migrations alone.
+type Base struct {
+	// Data is the digest of the facts but for the migrations' files; "" where nothing tells these apart (x-strake.inputs).
+	Data string
+	// Migrations are short digests of the migrations' files: of each its path and its content.
+	Migrations []string
+}
+
+// extends is whether all that was migrated of other is as it was, so that only what is new has to be run.
+func (b Base) extends(other Base) bool {
+	return b.Data != "" && b.Data == other.Data && !slices.ContainsFunc(other.Migrations, func(m string) bool { return !slices.Contains(b.Migrations, m) })
+}
+
+// BaseOf reads what a seed of the project would have in common with others; f are its facts.
+func BaseOf(ctx context.Context, p *compose.Project, f Facts, o compose.InputOptions) (Base, error) {
+	name := p.Settings.Migrate.Service
+	i := slices.IndexFunc(f.Steps, func(s RunFacts) bool { return s.Service == name })
+	if i < 0 || f.Steps[i].Inputs == "" {
+		return Base{}, nil
+	}
+	f.Steps = slices.Clone(f.Steps)
+	f.Steps[i].Inputs = ""
+	base := Base{Data: f.Key()}
+	files, err := compose.FileDigests(ctx, p, name, p.Settings.Services[name].Inputs, o)
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		sum := sha256.Sum256([]byte(path + "\x00" + files[path]))
+		base.Migrations = append(base.Migrations, hex.EncodeToString(sum[:6]))
+	}
+	return base, err
 }
 
 // Key is the seed's name: 16 hexadecimal digits of the facts' digest.
@@ -62,27 +91,41 @@ type FactsOptions struct {
 	State  compose.State     // with the project's images
 	Inputs map[string]string // of compose.Inputs, for all services with a build section
 	Files  compose.InputOptions
+	// Offline refuses dumps that are in S3.
+	Offline bool
 }
 
 // FactsOf reads what the seed of the project depends on. An image that is neither built by the project nor here is a
 // *compose.HintedError, as is a dump that cannot be read, a glob that matches nothing, and a project without seeds.
 func FactsOf(ctx context.Context, p *compose.Project, o FactsOptions) (Facts, error) {
 	r := &factReader{p: p, o: o}
-	f := Facts{Version: 1, Platform: o.State.Engine.OS + "/" + o.State.Engine.Arch}
+	f := Facts{Version: 2, Platform: o.State.Engine.OS + "/" + o.State.Engine.Arch}
 	names := Services(p)
 	if len(names) == 0 {
-		return f, &compose.HintedError{Err: fmt.Errorf("project %s seeds no service", p.Name), Next: "give the service that holds the data x-strake: {seed: {}}"}
+		return f, unseeded(p)
 	}
 	var errs []error
 	for _, name := range names {
-		one, err := r.service(name)
+		one, err := r.service(ctx, name)
 		f.Services, errs = append(f.Services, one), append(errs, err)
 	}
-	for _, name := range Steps(p) {
-		one, err := r.step(ctx, name)
+	steps := Steps(p)
+	for _, name := range steps {
+		one, err := r.run(ctx, name)
 		f.Steps, errs = append(f.Steps, one), append(errs, err)
 	}
+	for _, name := range closure(p, append(running(p, o.State), steps...)) {
+		if !slices.Contains(names, name) && !slices.Contains(steps, name) {
+			one, err := r.run(ctx, name)
+			f.Needs, errs = append(f.Needs, one), append(errs, err)
+		}
+	}
 	return f, errors.Join(errs...)
+}
+
+// unseeded is the error for a project without seeds.
+func unseeded(p *compose.Project) error {
+	return &compose.HintedError{Err: fmt.Errorf("project %s seeds no service", p.Name), Next: "give the service that holds the data x-strake: {seed: {}}"}
 }
 
 // Services are the services whose data is sealed, sorted.
@@ -131,44 +174,102 @@ type factReader struct {
 	o FactsOptions
 }
 
-func (r *factReader) service(name string) (ServiceFacts, error) {
+func (r *factReader) service(ctx context.Context, name string) (ServiceFacts, error) {
 	s := r.p.Services[name]
 	ref := compose.ImageName(r.p, s)
 	if _, ok := r.o.State.Images[ref]; !ok {
 		return ServiceFacts{}, &compose.HintedError{Err: fmt.Errorf("image %s of service %s is not there", ref, name), Next: "run strake seed build, which builds or pulls it"}
 	}
-	if _, others := wholes(r.p, r.o.State); slices.Contains(others, name) { // its data is what the steps make of it
-		return ServiceFacts{Service: name, Volumes: volumesOf(s)}, nil
+	if !slices.Contains(running(r.p, r.o.State), name) { // its data is what the steps make of it, on top of what the image has there
+		return ServiceFacts{RunFacts: RunFacts{Service: name}, Volumes: volumesOf(s)}, nil
 	}
-	f := ServiceFacts{Service: name, Command: commandOf(s), Environment: r.environment(s), Volumes: dataPaths(s, r.o.State.Images[ref])}
-	var err, dumpErr error
-	f.Image, err = r.image(s)
+	one, err := r.run(ctx, name)
+	f := ServiceFacts{RunFacts: one, Volumes: dataPaths(s, r.o.State.Images[ref])}
 	if from := r.p.Settings.Services[name].Seed.From; from != "" {
-		f.Dump, dumpErr = digestFile(dumpPath(r.p, from))
-		if dumpErr != nil {
-			dumpErr = &compose.HintedError{Err: fmt.Errorf("dump of service %s: %w", name, dumpErr), Next: "correct services." + name + ".x-strake.seed.from"}
+		var dumpErr error
+		if f.Dump, dumpErr = r.dump(ctx, from); dumpErr != nil {
+			dumpErr = fmt.Errorf("dump %s of service %s: %w", from, name, dumpErr)
+			var hinted compose.Hinted
+			if !errors.As(dumpErr, &hinted) {
+				dumpErr = &compose.HintedError{Err: dumpErr, Next: "correct services." + name + ".x-strake.seed.from"}
+			}
+			err = errors.Join(err, dumpErr)
 		}
 	}
-	return f, errors.Join(err, dumpErr)
+	return f, err
 }
 
-func (r *factReader) step(ctx context.Context, name string) (StepFacts, error) {
+// dump is what a dump counts as: the digest of a file, or what S3 says of an object.
+func (r *factReader) dump(ctx context.Context, from string) (string, error) {
+	o, remote, err := objectOf(from)
+	switch {
+	case err != nil:
+		return "", err
+	case remote && r.o.Offline:
+		return "", &compose.HintedError{Err: errors.New("it is in S3, and offline forbids the network"), Next: "fetch it once (aws s3 cp) and name the file, or start from a seed by its name (up --seed=NAME)"}
+	case remote:
+		return o.fact(ctx)
+	}
+	return compose.FileDigest(ctx, r.p, dumpPath(r.p, from), r.o.Files)
+}
+
+// run are the facts of how a service runs.
+func (r *factReader) run(ctx context.Context, name string) (RunFacts, error) {
 	s := r.p.Services[name]
 	if s.Name == "" {
-		return StepFacts{}, &compose.HintedError{Err: fmt.Errorf("step %s of the seed is not enabled", name), Next: "activate its profile, or take the profile from the service"}
+		return RunFacts{}, &compose.HintedError{Err: fmt.Errorf("step %s of the seed is not enabled", name), Next: "activate its profile, or take the profile from the service"}
 	}
-	f := StepFacts{Service: name, Command: commandOf(s), Environment: r.environment(s)}
+	f := RunFacts{Service: name, User: s.User, Command: commandOf(s), Environment: r.environment(s)}
 	globs := r.p.Settings.Services[name].Inputs
-	var err error
-	if len(globs) == 0 {
-		f.Image, err = r.image(s)
-		return f, err
+	var err, filesErr error
+	if len(globs) > 0 {
+		f.Inputs, err = compose.FilesDigest(ctx, r.p, name, globs, r.o.Files)
+		if err == nil && f.Inputs == "" {
+			err = &compose.HintedError{Err: fmt.Errorf("x-strake.inputs of service %s (%s) match no file", name, strings.Join(globs, ", ")), Next: "write them relative to " + r.p.WorkingDir}
+		}
+		if slices.Contains(Steps(r.p), name) {
+			return f, err
+		}
 	}
-	f.Inputs, err = compose.FilesDigest(ctx, r.p, name, globs, r.o.Files)
-	if err == nil && f.Inputs == "" {
-		err = &compose.HintedError{Err: fmt.Errorf("x-strake.inputs of service %s (%s) match no file", name, strings.Join(globs, ", ")), Next: "write them relative to " + r.p.WorkingDir}
+	f.Files, filesErr = r.files(ctx, s)
+	image, imageErr := r.image(s)
+	f.Image = image
+	return f, errors.Join(err, filesErr, imageErr)
+}
+
+// files are digests of the configs of a service and of what it mounts of the project's folder.
+func (r *factReader) files(ctx context.Context, s compose.Service) (map[string]string, error) {
+	out := map[string]string{}
+	for _, c := range s.Configs {
+		spec := r.p.Configs[c.Source]
+		text := spec.Content
+		if spec.Environment != "" {
+			text = r.p.Environment[spec.Environment]
+		}
+		if spec.File != "" {
+			sum, err := compose.FileDigest(ctx, r.p, spec.File, r.o.Files)
+			if err != nil {
+				return nil, fmt.Errorf("config %s of service %s: %w", c.Source, s.Name, err)
+			}
+			text = sum
+		}
+		sum := sha256.Sum256([]byte(text))
+		out[cmp.Or(c.Target, "/"+c.Source)] = "sha256:" + hex.EncodeToString(sum[:])
 	}
-	return f, err
+	for _, v := range s.Volumes {
+		rel, err := filepath.Rel(r.p.WorkingDir, v.Source)
+		if v.Type != "bind" || err != nil || !filepath.IsLocal(rel) {
+			continue
+		}
+		globs := []string{rel, rel + "/**"}
+		if rel == "." {
+			globs = []string{"**"}
+		}
+		if out[v.Target], err = compose.FilesDigest(ctx, r.p, s.Name, globs, r.o.Files); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // image is what the image of a service counts as: the inputs of its build, or its content.
@@ -187,10 +288,25 @@ func (r *factReader) image(s compose.Service) (string, error) {
 
 func commandOf(s compose.Service) []string {
 	if s.Entrypoint == nil {
-		return s.Command
+		return masked(s.Command)
 	}
-	return append(append(slices.Clone([]string(s.Entrypoint)), "--"), s.Command...)
+	return masked(append(append(slices.Clone([]string(s.Entrypoint)), "--"), s.Command...))
 }
+
+// masked are words without the passwords in them: neither what says to be one, nor what follows a flag that says so.
+func masked(words []string) []string {
+	var out []string
+	for i, w := range words {
+		if i > 0 && passwordFlag.MatchString(words[i-1]) {
+			w = ""
+		}
+		out = append(out, withoutPassword(w))
+	}
+	return out
+}
+
+// passwordFlag is a flag whose value is the next word.
+var passwordFlag = regexp.MustCompile(`(?i)^--?[a-z-]*(pass|password|passwd|requirepass|masterauth|secret|token|credentials|(api|access|private|secret|signing)-?key)$`)
 
 // dataPaths are where a service keeps data: the image's volumes, and those that the file mounts.
 func dataPaths(s compose.Service, i compose.Image) []string {
@@ -212,29 +328,15 @@ func dumpPath(p *compose.Project, from string) string {
 	return filepath.Join(p.WorkingDir, from)
 }
 
-func digestFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() // it is only read
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // secretWords are the words in names of environment variables whose values are secrets, but for paths of files (…_FILE).
-var secretWords = regexp.MustCompile(`(?i)(^|_)(PASS|PASSWORD|PASSWD|PWD|PASSPHRASE|SECRETS?|TOKENS?|CREDENTIALS?|APIKEY|(API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|AUTH)_?KEY)(_|$)`)
+var secretWords = regexp.MustCompile(`(?i)(^|_)((PG)?PASS|[A-Z]*PASSWORD|PASSWD|PWD|PASSPHRASE|SECRETS?|TOKENS?|CREDENTIALS?|JWT|PAT|COOKIE|([A-Z]+_?)?AUTH|AUTHORIZATION|SALT|(API|ACCESS|PRIVATE|SECRET|SIGNING)?KEY)[0-9]*(_|$)`)
 
 // isSecret is whether the variable's value is a secret, as far as its name tells.
 func isSecret(name string) bool {
 	return secretWords.MatchString(name) && !strings.HasSuffix(strings.ToUpper(name), "_FILE")
 }
 
-// environment is what of a service's environment counts: not the values of secrets, nor what URLs hold of them, and not the
-// name of the project.
+// environment is what of a service's environment counts: not the values of secrets, nor what URLs hold of them.
 func (r *factReader) environment(s compose.Service) map[string]string {
 	secrets := map[string]bool{}
 	for _, o := range r.p.Secrets {
@@ -256,12 +358,18 @@ func (r *factReader) environment(s compose.Service) map[string]string {
 	return out
 }
 
-// withoutPassword is a text without the password that a URL in it holds.
+// Where a text holds a password: in a URL before the host, and behind a word that says so.
+var (
+	urlPassword   = regexp.MustCompile(`(://[^:/@\s]*):[^/\s]*@`)
+	urlToken      = regexp.MustCompile(`(://)[0-9A-Za-z_-]{16,}@`) // of a length that no user's name has
+	namedPassword = regexp.MustCompile(`(?i)((?:pass|password|passwd|requirepass|pwd|passphrase|secret|token|apikey|api_key|access_key|authorization|bearer)["']?\s*[=: ]\s*["']?)[^&;,\s"']+`)
+	// knownToken are forms that mean nothing else: keys in PEM, JSON web tokens, and those of GitHub, GitLab, Stripe, Slack and AWS.
+	knownToken = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*|\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_.-]+|` +
+		`\b(gh[a-z]_|github_pat_|glpat-|[rs]k_(live|test)_|xox[a-z]-|AKIA)[0-9A-Za-z_-]{8,}`)
+)
+
+// withoutPassword is a text without the passwords that it says to hold.
 func withoutPassword(v string) string {
-	u, err := url.Parse(v)
-	if err != nil || u.User == nil || cmp.Or(u.Scheme, u.Host) == "" {
-		return v
-	}
-	u.User = url.User(u.User.Username())
-	return u.String()
+	v = urlToken.ReplaceAllString(urlPassword.ReplaceAllString(v, "$1@"), "$1@")
+	return knownToken.ReplaceAllString(namedPassword.ReplaceAllString(v, "$1"), "")
 }

@@ -30,10 +30,16 @@ x-strake: {migrate: {service: migrate}}
 services:
   db:
     image: postgres
-    environment: {POSTGRES_DB: shop, POSTGRES_PASSWORD: one, URL: "postgres://u:one@db/shop"}
+    user: "70"
+    configs: [tuning]
+    volumes: ["./init:/docker-entrypoint-initdb.d", "/etc/localtime:/etc/localtime:ro"]
+    environment: {POSTGRES_DB: shop, POSTGRES_PASSWORD: one, URL: "postgres://u:one@db/shop", DSN: "host=db password=one"}
     x-strake: {seed: {from: base.sql, with: [fill]}}
   migrate: {image: app, command: [migrate], x-strake: {inputs: [migrations/**]}}
-  fill: {image: app, command: [fill], environment: {N: "10"}}
+  fill: {image: app, command: [fill], environment: {N: "10"}, depends_on: [cache]}
+  cache: {image: app, command: [cache]}
+  web: {image: app, command: [web]}
+configs: {tuning: {content: "work_mem = 1"}}
 `
 
 // TestKey_ChangesWithWhatTheDataDependsOn, and with nothing else.
@@ -60,6 +66,16 @@ func TestKey_ChangesWithWhatTheDataDependsOn(t *testing.T) {
 		{"command of a step", replace("[fill], env", "[fill, more], env"), true},
 		{"steps", replace(", with: [fill]", ""), true},
 		{"dump", write("base.sql", "select 2"), true},
+		{"user", replace(`user: "70"`, `user: "71"`), true},
+		{"config", replace("work_mem = 1", "work_mem = 2"), true},
+		{"mounted script", write("init/a.sql", "create role b"), true},
+		{"entrypoint", replace("{image: app, command: [migrate]", "{image: app, entrypoint: [sh], command: [migrate]"), true},
+		{"order of the steps", replace("with: [fill]", "with: [cache, fill]"), true},
+		{"where a volume is", replace("\"./init:/docker-entrypoint-initdb.d\"", "\"/more\", \"./init:/docker-entrypoint-initdb.d\""), true},
+		{"another service with a seed", replace("{image: app, command: [web]}", "{image: app, command: [web], x-strake: {seed: {}}}"), true},
+		{"what a step needs", replace("command: [cache]", "command: [cache, big]"), true},
+		{"another service", replace("[web]", "[web, new]"), false},
+		{"password in a text", replace("password=one", "password=two"), false},
 		{"migration", write("migrations/1.sql", "create table b ()"), true},
 		{"new migration", write("migrations/2.sql", ""), true},
 		{"secret", replace("POSTGRES_PASSWORD: one", "POSTGRES_PASSWORD: two"), false},
@@ -73,7 +89,7 @@ func TestKey_ChangesWithWhatTheDataDependsOn(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			for name, text := range map[string]string{"compose.yaml": shop, "base.sql": "select 1", "migrations/1.sql": "create table a ()", "style.css": "old"} {
+			for name, text := range map[string]string{"compose.yaml": shop, "base.sql": "select 1", "init/a.sql": "create role a", "migrations/1.sql": "create table a ()", "style.css": "old"} {
 				if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -89,5 +105,73 @@ func TestKey_ChangesWithWhatTheDataDependsOn(t *testing.T) {
 				t.Errorf("key was %s and is %s, want a change: %t", before, after, c.changes)
 			}
 		})
+	}
+}
+
+// TestKey_ChangesWithThePlatformAndTheImages, and not with how an engine calls them.
+func TestKey_ChangesWithThePlatformAndTheImages(t *testing.T) {
+	dir := t.TempDir()
+	file := "services:\n  db: {image: postgres, x-strake: {seed: {with: [fill]}}}\n  fill: {build: .}\n"
+	if err := os.WriteFile(filepath.Join(dir, "compose.yaml"), []byte(file), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p, err := compose.Load(t.Context(), compose.LoadOptions{Dir: dir, Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := func(arch, content, id, inputs string) string {
+		t.Helper()
+		f, err := FactsOf(t.Context(), p, FactsOptions{Inputs: map[string]string{"fill": inputs}, State: compose.State{Engine: compose.Engine{OS: "linux", Arch: arch},
+			Images: map[string]compose.Image{"postgres": {ID: id, Content: content}, "shop-fill": {ID: id, Content: id}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Key()
+	}
+	first := key("amd64", "pg", "one", "inputs")
+	for name, c := range map[string]struct {
+		key     string
+		changes bool
+	}{
+		"platform":         {key("arm64", "pg", "one", "inputs"), true},
+		"image":            {key("amd64", "pg2", "one", "inputs"), true},
+		"inputs":           {key("amd64", "pg", "one", "others"), true},
+		"an engine's name": {key("amd64", "pg", "two", "inputs"), false},
+	} {
+		if (c.key != first) != c.changes {
+			t.Errorf("%s: key was %s and is %s, want a change: %t", name, first, c.key, c.changes)
+		}
+	}
+}
+
+// TestFacts_HoldNoSecret: nothing that says that it is a password is printed.
+func TestFacts_HoldNoSecret(t *testing.T) {
+	for in, want := range map[string]string{
+		"postgres://u:p%ss@db/x":                    "postgres://u@db/x",
+		"jdbc:postgresql://db/x?password=hunter2":   "jdbc:postgresql://db/x?password=",
+		"host=db password=hunter2 user=u":           "host=db password= user=u",
+		"--db-password=hunter2":                     "--db-password=",
+		"redis://:hunter2@cache:6379/0":             "redis://@cache:6379/0",
+		"http://api:8080/a@b":                       "http://api:8080/a@b",
+		`{"password": "hunter2"}`:                   `{"password": ""}`,
+		"redis-server --requirepass hunter2":        "redis-server --requirepass ",
+		"https://0123456789abcdef0123@sentry.io/1":  "https://@sentry.io/1",
+		"sk_live_0123456789":                        "",
+		"x -----BEGIN PRIVATE KEY-----\nMII\n-----": "x ",
+		"eyJhbGciOiJIUzI1.eyJzdWIiOiIx.c2ln":        "",
+		"postgres://u@db/x":                         "postgres://u@db/x",
+		"just text":                                 "just text",
+	} {
+		if got := withoutPassword(in); got != want {
+			t.Errorf("withoutPassword(%q) = %q, want %q", in, got, want)
+		}
+	}
+	if got := masked([]string{"redis-server", "--requirepass", "hunter2", "--port", "1", "--aws-secret-access-key", "hunter2"}); got[2] != "" || got[4] != "1" || got[6] != "" {
+		t.Errorf("masked = %q, want it without the password", got)
+	}
+	for name, want := range map[string]bool{"STRIPE_KEY": true, "SECRET_KEY_BASE": true, "DB_PASSWORD_FILE": false, "MONKEY": false, "PGPASSWORD": true, "REDISCLI_AUTH": true, "DB_PASS1": true, "POSTGRES_PASSWORD2": true, "PGPASS": true, "AUTHOR": false, "COMPASS_URL": false, "KEYBOARD": false, "GITHUB_PAT": true, "PATH": false} {
+		if got := isSecret(name); got != want {
+			t.Errorf("isSecret(%s) = %t, want %t", name, got, want)
+		}
 	}
 }

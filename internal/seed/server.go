@@ -1,20 +1,16 @@
 package seed
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/strake-dev/strake/compose"
 )
@@ -22,61 +18,142 @@ import (
 // server is a data service of the scratch stack.
 type server struct {
 	service, id, name string
-	pgdata            string // where PostgreSQL keeps its data; "" for what is no PostgreSQL
+	kind              kind // what meet found it to be
+	live              bool // it is of the stack itself: nothing is changed that would not be put back
 }
 
-// How PostgreSQL's programs are called in a container: as the user and for the database that images of it are told of by environment.
+// kind is a kind of server whose data is sealed. Its methods are called in the order that they have here, but for String.
+type kind interface {
+	fmt.Stringer // what people call it
+	// has is a line of shell that succeeds where the kind's programs are.
+	has() string
+	// ready is a line of shell that succeeds once the server serves and will go on to, and ends with code notRunning while no
+	// such server runs. A server that an image runs only to initialise itself is not ready.
+	ready() string
+	// begin is called once the server is ready. It returns where the server keeps its data.
+	begin(ctx context.Context, b *build, s *server) (data string, err error)
+	// restore feeds the server a dump, after begin.
+	restore(ctx context.Context, b *build, s *server, d *dump) error
+	// finish makes the data as it shall be found; the server is stopped next.
+	finish(ctx context.Context, b *build, s *server) error
+	// checkStopped looks into the container, which stands still, and refuses data that its server would have to recover first.
+	checkStopped(ctx context.Context, b *build, s *server) error
+}
+
+// kinds are the servers that are known: new ones, as each remembers what it found out of its server. What is none of them is folders.
+func kinds() []kind { return []kind{&postgres{}, &mariadb{}, &redis{}} }
+
+// notRunning is the code with which ready lines end while no server of their kind runs.
+const notRunning = 9
+
+// Lines of shell that all kinds begin with. POSIX: a container has a busybox, a dash or a bash.
 const (
-	pgUser = `-U "${POSTGRES_USER:-postgres}"`
-	psql   = `exec psql -X -q -v ON_ERROR_STOP=1 ` + pgUser + ` -d "${POSTGRES_DB:-${POSTGRES_USER:-postgres}}"`
-	pgDump = `exec pg_restore --exit-on-error --no-owner ` + pgUser + ` -d "${POSTGRES_DB:-${POSTGRES_USER:-postgres}}"`
-	// pgWhere prints the data folder of a PostgreSQL that has one, and nothing elsewhere.
-	pgWhere = `command -v psql > /dev/null && command -v pg_isready > /dev/null && printf %s "${PGDATA:-/var/lib/postgresql/data}" || true`
-	// pgReady asks over the network: while an image initialises itself its server listens on its socket alone.
-	pgReady  = `pg_isready -q -h 127.0.0.1 ` + pgUser
-	pgQuiet  = "ALTER SYSTEM SET autovacuum = off;\nSELECT pg_reload_conf();\n"
-	pgFinish = "ALTER SYSTEM RESET autovacuum;\nCHECKPOINT;\n"
-	pgTidy   = `vacuumdb --all --analyze --quiet ` + pgUser
+	// shellRuns says whether a process of one of some names runs; one is the name of the first process.
+	shellRuns = `runs() { for f in /proc/[0-9]*/comm; do c=; read -r c < "$f"; for n in "$@"; do [ "$c" != "$n" ] || return 0; done; done 2> /dev/null; return 9; }
+one=; read -r one < /proc/1/comm
+`
+	// shellSetting prints the first of some variables that is set, or the text of the file that NAME_FILE names.
+	shellSetting = `setting() { for n in "$@"; do eval "v=\${$n:-} f=\${${n}_FILE:-}"; if [ -n "$v" ]; then printf %s "$v"; return; fi; if [ -n "$f" ]; then cat "$f"; return; fi; done; }
+`
 )
 
-// serverPatience is how long a server may take to answer once its container runs.
-const serverPatience = 10 * time.Minute
+// How long a server may take to answer once its container runs, and how long its process may take to be there at all.
+const (
+	serverPatience  = 10 * time.Minute
+	processPatience = time.Minute
+)
 
-// meet finds out what server it is, and waits until it answers.
+// meet finds out what server it is, by the programs that are in the container and those that run, and waits until it serves.
 func (b *build) meet(ctx context.Context, s *server) error {
-	var where bytes.Buffer
-	if _, err := b.Exec(ctx, s.id, []string{"sh", "-c", pgWhere}, nil, &where); err != nil {
-		return &StepError{Service: s.service, Doing: "find out what server it is", Err: err}
+	s.kind = folders{}
+	fail := func(err error) error {
+		return &StepError{Service: s.service, Doing: "wait for " + s.kind.String(), Err: err, Log: b.Log(context.WithoutCancel(ctx), s.id)}
 	}
-	if s.pgdata = strings.TrimSpace(where.String()); s.pgdata == "" {
+	var found []kind
+	for _, k := range kinds() {
+		switch code, err := b.Exec(ctx, s.id, []string{"sh", "-c", k.has()}, nil, io.Discard); {
+		case err != nil:
+			return fail(b.whyNot(ctx, s, err))
+		case code == 0:
+			found = append(found, k)
+		}
+	}
+	if len(found) == 0 { // a container without a shell too
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, serverPatience)
+	if err := b.await(ctx, s, found); err != nil {
+		return fail(err)
+	}
+	data, err := s.kind.begin(ctx, b, s)
+	if err != nil {
+		return err
+	}
+	if s.live {
+		return nil
+	}
+	return b.checkPlace(s, data)
+}
+
+// await waits until the server serves, as one of some kinds. Where programs of a kind are and no process of it comes, it is folders.
+func (b *build) await(ctx context.Context, s *server, all []kind) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, serverPatience, fmt.Errorf("it does not answer after %v", serverPatience))
 	defer cancel()
+	process, stop := context.WithTimeout(ctx, processPatience)
+	defer stop()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		code, err := b.Exec(ctx, s.id, []string{"sh", "-c", pgReady}, nil, io.Discard)
-		if err == nil && code == 0 {
-			return b.shell(ctx, s, "quieten", psql, strings.NewReader(pgQuiet))
+		for _, k := range all {
+			code, err := b.Exec(ctx, s.id, []string{"sh", "-c", k.ready()}, nil, io.Discard)
+			if err != nil {
+				return b.whyNot(ctx, s, err)
+			}
+			if code != notRunning {
+				s.kind, all = k, []kind{k}
+			}
+			if code == 0 {
+				return nil
+			}
+		}
+		if len(all) > 0 && s.kind == (folders{}) && process.Err() != nil {
+			b.note("%s has the programs of %s and runs none: its folders are sealed as they are", s.service, all[0])
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return &StepError{Service: s.service, Doing: "wait for PostgreSQL", Err: errors.Join(context.Cause(ctx), err), Log: b.Log(context.WithoutCancel(ctx), s.id)}
+			return context.Cause(ctx)
 		}
 	}
 }
 
-// shell runs a line in the server's container; what it prints is in the error when it fails.
-func (b *build) shell(ctx context.Context, s *server, doing, line string, in io.Reader) error {
-	var out bytes.Buffer
-	code, err := b.Exec(ctx, s.id, []string{"sh", "-c", line}, in, &tailWriter{b: &out})
-	if err == nil && code != 0 {
-		err = fmt.Errorf("exit code %d", code)
+// whyNot is why nothing can be asked in a container: where it does not run, that.
+func (b *build) whyNot(ctx context.Context, s *server, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	if err != nil {
-		return &StepError{Service: s.service, Doing: doing, Err: err, Log: strings.TrimSpace(out.String())}
+	if c, lookErr := b.container(ctx, s.service); lookErr == nil && c.Status != compose.Running {
+		return fmt.Errorf("its container does not run: it is %s with exit code %d", c.Status, c.ExitCode)
+	}
+	return err
+}
+
+// checkPlace refuses data that does not become part of the container: what the file mounts there stays outside.
+func (b *build) checkPlace(s *server, data string) error {
+	own := b.scratch.Services[s.service]
+	mounts := slices.Clone([]string(own.Tmpfs))
+	for _, v := range own.Volumes {
+		if v.Type != "volume" || v.Source == "" || v.ReadOnly { // else it is sealed as a volume
+			mounts = append(mounts, v.Target)
+		}
+	}
+	for _, at := range mounts {
+		at, _, _ = strings.Cut(at, ":") // tmpfs: path:options
+		if at = path.Clean(at); data == at || strings.HasPrefix(path.Clean(data), at+"/") {
+			return &StepError{Service: s.service, Doing: "find its data", Err: &compose.HintedError{
+				Err:  fmt.Errorf("%s keeps its data in %s, which the file mounts from elsewhere: a seed cannot hold it", s.kind, data),
+				Next: "mount a named volume at " + at}}
+		}
 	}
 	return nil
 }
@@ -87,81 +164,86 @@ func (b *build) restore(ctx context.Context, s *server) error {
 	if from == "" {
 		return nil
 	}
-	if s.pgdata == "" {
-		return &compose.HintedError{Err: fmt.Errorf("service %s: a dump can be restored into PostgreSQL only", s.service), Next: "write the data with a service that x-strake.seed.with names"}
-	}
 	b.note("restoring %s into %s", from, s.service)
-	f, err := os.Open(dumpPath(b.p, from))
-	if err != nil {
-		return fmt.Errorf("dump of service %s: %w", s.service, err)
-	}
-	defer f.Close() // it is only read
-	in, custom, err := openDump(f)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	i := slices.IndexFunc(b.o.Facts.Services, func(f ServiceFacts) bool { return f.Service == s.service })
+	fact := b.o.Facts.Services[i].Dump
+	d, err := b.openDump(ctx, from, fact, cancel)
 	if err != nil {
 		return fmt.Errorf("dump %s of service %s: %w", from, s.service, err)
 	}
-	line := psql
-	if custom {
-		line = pgDump
+	defer d.Close() // it is only read
+	if err := s.kind.restore(ctx, b, s, d); err != nil {
+		return err
 	}
-	return b.shell(ctx, s, "restore "+from, line, in)
+	return b.checkDump(ctx, from, s.service, fact)
 }
 
-// openDump is a dump, unpacked, and whether it is in pg_dump's custom format. It goes by what the file begins with.
-func openDump(f io.ReadSeeker) (in io.Reader, custom bool, err error) {
-	magic := make([]byte, 5)
-	n, err := io.ReadFull(f, magic)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return nil, false, err
+// checkDump refuses a dump in a file that is not what the key says any more; one in S3 is looked at when it is opened.
+func (b *build) checkDump(ctx context.Context, from, service, fact string) error {
+	if _, remote, err := objectOf(from); remote || err != nil {
+		return err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, false, err
+	is, err := compose.FileDigest(ctx, b.p, dumpPath(b.p, from), b.o.Files)
+	if err == nil && is != fact {
+		err = errReplaced()
 	}
-	switch magic = magic[:n]; {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		in, err = gzip.NewReader(f)
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		in, err = zstd.NewReader(f)
-	default:
-		in = f
+	if err != nil {
+		return fmt.Errorf("dump %s of service %s: %w", from, service, err)
 	}
-	return in, bytes.Equal(magic, []byte("PGDMP")), err
+	return nil
+}
+
+// errReplaced says that a dump is not the one that the key was made of.
+func errReplaced() error {
+	return &compose.HintedError{Err: errors.New("somebody replaced it while the seed was built"), Next: "run strake seed build again"}
 }
 
 // finish makes the server's data as it shall be found.
-func (b *build) finish(ctx context.Context, s *server) error {
-	if s.pgdata == "" {
-		return nil
-	}
-	if err := b.shell(ctx, s, "analyse", pgTidy, nil); err != nil {
-		return err
-	}
-	return b.shell(ctx, s, "write a checkpoint", psql, strings.NewReader(pgFinish))
+func (b *build) finish(ctx context.Context, s *server) error { return s.kind.finish(ctx, b, s) }
+
+// checkStopped refuses data that is not as a clean stop leaves it.
+func (b *build) checkStopped(ctx context.Context, s *server) error {
+	return s.kind.checkStopped(ctx, b, s)
 }
 
-// checkStopped refuses data of a PostgreSQL that would have to recover first.
-// Source: PostgreSQL, src/include/catalog/pg_control.h: ControlFileData.state is the fifth word, DB_SHUTDOWNED is 1.
-func (b *build) checkStopped(ctx context.Context, s *server) error {
-	if s.pgdata == "" {
-		return nil
+// shell runs a line in the server's container; what it prints is in the error when it fails. in may be nil.
+func (b *build) shell(ctx context.Context, s *server, doing, line string, in io.Reader) error {
+	_, err := b.ask(ctx, s, doing, line, in)
+	return err
+}
+
+// ask is shell and the last of what the line printed, without space around it.
+func (b *build) ask(ctx context.Context, s *server, doing, line string, in io.Reader) (string, error) {
+	var out bytes.Buffer
+	code, err := b.Exec(ctx, s.id, []string{"sh", "-c", line}, in, &tailWriter{b: &out})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("exit code %d", code)
 	}
-	archive, err := b.CopyFrom(ctx, s.id, path.Join(s.pgdata, "global/pg_control"))
+	said := strings.TrimSpace(out.String())
 	if err != nil {
-		return fmt.Errorf("read PostgreSQL's control file: %w", err)
+		return "", &StepError{Service: s.service, Doing: doing, Err: err, Log: said}
 	}
-	defer archive.Close() // it is only read
-	r := tar.NewReader(archive)
-	if _, err := r.Next(); err != nil {
-		return fmt.Errorf("read PostgreSQL's control file: %w", err)
+	return said, nil
+}
+
+// value is the last line that a line of shell printed: warnings come before.
+func (b *build) value(ctx context.Context, s *server, doing, line string) (string, error) {
+	said, err := b.ask(ctx, s, doing, line, nil)
+	return said[strings.LastIndex(said, "\n")+1:], err
+}
+
+// hasFile is whether a path is in a container, which may stand still.
+func (b *build) hasFile(ctx context.Context, container, path string) (bool, error) {
+	archive, err := b.CopyFrom(ctx, container, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	head := make([]byte, 20)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return fmt.Errorf("read PostgreSQL's control file: %w", err)
+	if err != nil {
+		return false, err
 	}
-	if state := binary.NativeEndian.Uint32(head[16:]); state != 1 {
-		return fmt.Errorf("PostgreSQL did not shut down: its control file says state %d", state)
-	}
-	return nil
+	return true, archive.Close()
 }
 
 // tailWriter keeps the last 8 KiB.

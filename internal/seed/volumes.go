@@ -16,45 +16,78 @@ import (
 // dirOf is the folder of an image of volumes in which the data of its n-th volume is.
 func dirOf(n int) string { return "/" + strconv.Itoa(n) }
 
-// pack streams the volumes that a container has mounted as one layer: the n-th volume's data in folder n.
-func pack(ctx context.Context, e Engine, container string, s compose.Service) io.ReadCloser {
+// piped gives to read what write writes meanwhile. Its error is that of write, unless that failed because read gave up: what an engine says
+// of an archive that breaks off is that the connection did.
+func piped(write func(*tar.Writer) error, read func(io.Reader) error) error {
 	r, w := io.Pipe()
+	written := make(chan error, 1)
 	go func() {
 		out := tar.NewWriter(w)
-		var errs []error
-		for i, key := range volumesOf(s) {
-			errs = append(errs, packOne(ctx, e, container, targetOf(s, key), strings.TrimPrefix(dirOf(i), "/"), out))
+		err := write(out)
+		if err == nil {
+			err = out.Close()
 		}
-		_ = w.CloseWithError(errors.Join(append(errs, out.Close())...)) // never fails
+		_ = w.CloseWithError(err) // never fails
+		written <- err
 	}()
-	return r
+	err := read(r)
+	_ = r.Close() // never fails, and ends the other side
+	if writeErr := <-written; writeErr != nil && !errors.Is(writeErr, io.ErrClosedPipe) {
+		return writeErr
+	}
+	return err
 }
 
-// packOne adds what is at a path of a container to the archive, below folder to.
+// packOne adds what is at a path of a container to the archive, below folder to. A link is followed: the engine mounts a volume where
+// it leads to, and shows the link.
 func packOne(ctx context.Context, e Engine, container, from, to string, out *tar.Writer) error {
+	const most = 40 // as the kernel has it
+	at := from
+	for range most {
+		link, err := packFrom(ctx, e, container, at, to, out)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", from, err)
+		}
+		switch {
+		case link == "":
+			return nil
+		case path.IsAbs(link):
+			at = path.Clean(link)
+		default:
+			at = path.Join(path.Dir(at), link)
+		}
+	}
+	return fmt.Errorf("read %s: it leads in a circle", from)
+}
+
+// packFrom is packOne of what is no link, and returns where a link leads to.
+func packFrom(ctx context.Context, e Engine, container, from, to string, out *tar.Writer) (link string, err error) {
 	archive, err := e.CopyFrom(ctx, container, from)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", from, err)
+		return "", err
 	}
 	defer archive.Close() // it is only read
 	in := tar.NewReader(archive)
-	for {
+	for first := true; ; first = false {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return "", nil
 		}
 		if err != nil {
-			return fmt.Errorf("read %s: %w", from, err)
+			return "", err
+		}
+		if first && h.Typeflag == tar.TypeSymlink {
+			return h.Linkname, nil
 		}
 		h.Name = moved(h.Name, to) + map[bool]string{true: "/"}[h.Typeflag == tar.TypeDir]
 		if h.Typeflag == tar.TypeLink {
 			h.Linkname = moved(h.Linkname, to)
 		}
 		if err := out.WriteHeader(h); err != nil {
-			return err
+			return "", err
 		}
 		if _, err := io.Copy(out, in); err != nil {
-			return err
+			return "", err
 		}
 	}
 }

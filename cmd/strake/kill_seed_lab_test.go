@@ -1,0 +1,152 @@
+//go:build lab
+
+package main_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/strake-dev/strake/fixtures/lab"
+)
+
+// sealed is a stack with both ways of sealing: data in a server's own folder, and in a volume of a service that the project builds.
+// Each line of its data is written by another part of the build.
+const sealed = `
+x-strake: {migrate: {service: migrate}}
+services:
+  store:
+    image: strake-lab/volume:1
+    command: [sh, -c, "test -e /data/rows || echo first $$VERSION > /data/rows; exec probe wait"]
+    environment: {VERSION: "${VERSION}"}
+    volumes: [rows:/data]
+    x-strake: {seed: {with: [fill]}}
+  files:
+    build: .
+    command: [probe, wait]
+    volumes: [uploads:/uploads]
+    x-strake: {seed: {}}
+  migrate: {image: strake-lab/busybox:1, command: [sh, -c, "sleep 0.2; echo migrated"], depends_on: [store]}
+  fill:
+    image: strake-lab/busybox:1
+    command: [sh, -c, "sleep 0.2; echo filled $$VERSION > /uploads/one; sleep 0.1; echo more $$VERSION > /uploads/two"]
+    environment: {VERSION: "${VERSION}"}
+    volumes: [uploads:/uploads]
+volumes: {rows: {}, uploads: {}}
+`
+
+// newSeeded is a stack of sealed.
+func newSeeded(t *testing.T, e lab.Engine) stack {
+	t.Helper()
+	s := newStack(t, e, sealed)
+	if err := os.WriteFile(filepath.Join(s.dir, "Dockerfile"), []byte("FROM strake-lab/busybox:1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestSeed_KilledAnywhere: a command about seeds that is killed at a random moment leaves no seed that is not whole, and nothing that
+// the next one does not put right.
+func TestSeed_KilledAnywhere(t *testing.T) {
+	seeds := uint64(5)
+	if os.Getenv("STRAKE_SOAK") != "" {
+		seeds = 40
+	}
+	lab.Each(t, func(t *testing.T, e lab.Engine) {
+		s := newSeeded(t, e)
+		begin := time.Now()
+		s.must(t, 0, "seed", "build")
+		whole := time.Since(begin)
+		for seed := range seeds {
+			rnd := rand.New(rand.NewPCG(seed, 11))
+			version := int(seed) + 1
+			for range 1 + rnd.IntN(2) {
+				s.kill(t, version, time.Duration(rnd.Int64N(int64(whole))), "seed", "build")
+			}
+			if rnd.IntN(2) == 0 { // whatever is there now is not taken for the seed unless it is whole
+				s.must(t, version, "seed", "build")
+				s.checkNothingLeft(t, seed)
+			}
+			mode := []string{"volume", "layer"}[rnd.IntN(2)]
+			s.kill(t, version, time.Duration(rnd.Int64N(int64(whole))), "up", "--seed", "--seed-mode", mode)
+			s.must(t, version, "up", "--seed", "--seed-mode", mode)
+			s.checkData(t, seed, fmt.Sprint("first ", version), fmt.Sprint("more ", version))
+			lab.Docker(t, e, "exec", s.name+"-store-1", "sh", "-c", "echo changed > /data/rows")
+			s.kill(t, version, time.Duration(rnd.Int64N(int64(whole))), "seed", "save", "kept", "--force")
+			s.must(t, version, "seed", "save", "kept", "--force")
+			s.kill(t, version, time.Duration(rnd.Int64N(int64(whole))), "seed", "reset", "--yes")
+			s.must(t, version, "seed", "reset", "--yes")
+			s.checkData(t, seed, fmt.Sprint("first ", version), fmt.Sprint("more ", version))
+			s.must(t, version, "seed", "reset", "--yes", "--to", "kept")
+			s.checkData(t, seed, "changed", fmt.Sprint("more ", version))
+			s.checkNothingLeft(t, seed)
+			s.must(t, version, "down", "-v", "-t", "0")
+		}
+	})
+}
+
+// must runs a command that must succeed.
+func (s stack) must(t *testing.T, version int, args ...string) string {
+	t.Helper()
+	out, code := s.strake(t, []string{fmt.Sprint("VERSION=", version)}, args...)
+	if code != 0 {
+		t.Fatalf("strake %s of version %d: exit %d\n%s", strings.Join(args, " "), version, code, out)
+	}
+	return out
+}
+
+// checkData looks at what the stack's services hold.
+func (s stack) checkData(t *testing.T, seed uint64, rows, two string) {
+	t.Helper()
+	if got := lab.Docker(t, s.Engine, "exec", s.name+"-store-1", "cat", "/data/rows"); got != rows {
+		t.Fatalf("seed %d: store holds %q, want %q", seed, got, rows)
+	}
+	if got := lab.Docker(t, s.Engine, "exec", s.name+"-files-1", "cat", "/uploads/two"); got != two {
+		t.Fatalf("seed %d: files holds %q, want %q", seed, got, two)
+	}
+}
+
+// checkNothingLeft looks for what a build needs only while it runs.
+func (s stack) checkNothingLeft(t *testing.T, seed uint64) {
+	t.Helper()
+	var left []string
+	project := "label=com.docker.compose.project=" + s.name + "-seed"
+	for _, args := range [][]string{
+		{"ps", "-aq", "--filter", project}, {"network", "ls", "-q", "--filter", project}, {"volume", "ls", "-q", "--filter", project},
+		{"ps", "-aq", "--filter", "label=dev.strake.claim=" + s.name + "-seed"},
+		{"images", "-q", s.name + "-seed-*:building"}, {"images", "-q", s.name + "-seed-*:sealing"},
+	} {
+		if out := lab.Docker(t, s.Engine, args...); out != "" {
+			left = append(left, strings.Join(args, " ")+": "+out)
+		}
+	}
+	if len(left) > 0 {
+		t.Fatalf("seed %d: left: %q", seed, left)
+	}
+}
+
+// TestSeed_TwoBuildsAtOnce: of two builds of one key one builds, the other waits and uses it.
+func TestSeed_TwoBuildsAtOnce(t *testing.T) {
+	lab.Each(t, func(t *testing.T, e lab.Engine) {
+		s := newSeeded(t, e)
+		said := make(chan string, 2)
+		for range 2 {
+			cmd := s.command(t, []string{"VERSION=1"}, "seed", "build")
+			go func() {
+				out, err := cmd.CombinedOutput()
+				said <- fmt.Sprint(string(out), err)
+			}()
+		}
+		one, two := <-said, <-said
+		built := strings.Count(one, "was built in") + strings.Count(two, "was built in")
+		there := strings.Count(one, "is there already") + strings.Count(two, "is there already")
+		if built != 1 || there != 1 {
+			t.Errorf("two builds at once: %d built and %d found it, want one each\n%s\n%s", built, there, one, two)
+		}
+		s.checkNothingLeft(t, 0)
+	})
+}

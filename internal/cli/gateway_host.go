@@ -1,0 +1,286 @@
+package cli
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/previews"
+)
+
+// The gateway of an engine is a compose project like any other, of two containers with this program: the proxy, which visitors reach and
+// which knows nothing of the engine, and the controller, which has the engine's socket and no port.
+const (
+	gatewayProject    = "strake-gateway"
+	gatewayProxy      = gatewayProject + "-proxy-1"
+	gatewayController = gatewayProject + "-controller-1"
+	gatewayHTTP       = 7080
+	gatewayHTTPS      = 7443
+)
+
+const gatewayFile = `
+name: strake-gateway
+x-strake: {ports: auto}
+x-program: &program
+  image: "%[1]s"
+  entrypoint: [/strake, gateway]
+  restart: unless-stopped
+  security_opt: ["no-new-privileges:true"]
+  cap_drop: [ALL]
+  labels: {dev.strake.gateway: "true"}
+services:
+  proxy:
+    <<: *program
+    command: [proxy]
+    ports: ["127.0.0.1:%[3]d:7080", "127.0.0.1:%[4]d:7443"]
+    volumes: ["run:/run/strake", "data:/data"]
+    healthcheck: {test: [CMD, /strake, gateway, ctl, ready], interval: 1m}
+  controller:
+    <<: *program
+    command: [control]
+    network_mode: none
+    volumes: ["run:/run/strake", {type: bind, source: "%[2]s", target: /var/run/docker.sock}]
+    depends_on: {proxy: {condition: service_healthy}}
+    healthcheck: {test: [CMD, /strake, gateway, ctl, alive], interval: 1m}
+volumes: {run: {}, data: {}}
+`
+
+// gatewayHost is the gateway of an engine, as commands use it: through commands that are run in its containers, so that it needs no
+// port for it.
+type gatewayHost struct {
+	streams Streams
+	engine  *engine.Engine
+	owner   compose.ConvergeOptions
+	format  string // of URLs, once it is known
+}
+
+var _ previews.Router = (*gatewayHost)(nil)
+
+// Address makes the gateway run and says how URLs are made.
+func (g *gatewayHost) Address(ctx context.Context) (string, error) {
+	if g.format != "" {
+		return g.format, nil
+	}
+	port, err := g.ensure(ctx)
+	if err != nil {
+		return "", fmt.Errorf("start the gateway: %w", err)
+	}
+	g.format = "http://%s:" + strconv.Itoa(port)
+	return g.format, nil
+}
+
+// ensure makes the gateway run, and returns its port on this machine. One that runs already is left as it is unless this is another
+// program than the one that it runs.
+//
+// Between the choice of a free port and the start somebody else may take it: then it is chosen again.
+func (g *gatewayHost) ensure(ctx context.Context) (port int, err error) {
+	for range 3 {
+		if port, err = g.converge(ctx); err == nil || ctx.Err() != nil {
+			return port, err
+		}
+		state, lookErr := g.engine.Observe(ctx, compose.Scope{Project: gatewayProject})
+		i := slices.IndexFunc(state.Containers, func(c compose.Container) bool { return c.Name == gatewayProxy && c.Status == compose.Created })
+		if lookErr != nil || i < 0 {
+			return 0, err
+		}
+		if err := g.engine.Do(ctx, compose.Step{Op: compose.RemoveContainer, Name: gatewayProxy, Target: state.Containers[i].ID}, nil); err != nil {
+			return 0, err
+		}
+	}
+	return 0, err
+}
+
+// converge is one try of ensure.
+func (g *gatewayHost) converge(ctx context.Context) (port int, err error) {
+	ref, layer, err := ownImage(g.streams)
+	if err != nil {
+		return 0, err
+	}
+	p, err := g.project(ctx, ref, compose.State{})
+	if err != nil {
+		return 0, err
+	}
+	scope := compose.ScopeOf(p, nil)
+	plan := func(have compose.State) (compose.Plan, error) {
+		if _, ok := have.Images[ref]; !ok {
+			if err := g.importProgram(ctx, ref, layer); err != nil {
+				return nil, err
+			}
+			if have, err = g.engine.Observe(ctx, scope); err != nil {
+				return nil, err
+			}
+			have.Project = gatewayProject
+		}
+		want, err := g.project(ctx, ref, have) // with the ports that it has by now: another command may just have made it
+		if err != nil {
+			return nil, err
+		}
+		return compose.Diff(want, have, compose.DiffOptions{Now: g.streams.Now(), Version: buildVersion()})
+	}
+	o := g.owner
+	o.Run, o.NoWait = compose.RunOptions{}, false
+	after, _, err := compose.Converge(ctx, g.engine, scope, plan, o)
+	if err != nil {
+		return 0, err
+	}
+	if port = publishedBy(after, gatewayHTTP); port == 0 {
+		return 0, errors.New("its port is not published")
+	}
+	return port, nil
+}
+
+// project is the gateway's project, with the ports that it has.
+func (g *gatewayHost) project(ctx context.Context, ref string, have compose.State) (*compose.Project, error) {
+	http := orPort(publishedBy(have, gatewayHTTP), g.streams.getenv("STRAKE_GATEWAY_PORT"), gatewayHTTP)
+	https := orPort(publishedBy(have, gatewayHTTPS), g.streams.getenv("STRAKE_GATEWAY_TLS_PORT"), gatewayHTTPS)
+	return compose.Load(ctx, compose.LoadOptions{Files: []string{"-"}, Dir: os.TempDir(), Name: gatewayProject,
+		Stdin: strings.NewReader(fmt.Sprintf(gatewayFile, ref, g.engine.SocketThere(), http, https))})
+}
+
+// publishedBy is the host port of the proxy's port; 0 if it is not published.
+func publishedBy(state compose.State, target int) int {
+	for _, c := range state.Containers {
+		for _, p := range c.Ports {
+			if c.Name == gatewayProxy && int(p.Target) == target && p.Published != 0 {
+				return int(p.Published)
+			}
+		}
+	}
+	return 0
+}
+
+// orPort is the port that the environment names, else the one that the gateway has, else the usual one.
+func orPort(has int, named string, usual int) int {
+	if n, err := strconv.Atoi(named); err == nil && n > 0 && n < 1<<16 {
+		return n
+	}
+	if has != 0 {
+		return has
+	}
+	return usual
+}
+
+// ownImage is the reference of the image that holds this program, and the file that goes into it. Equal programs have equal references.
+func ownImage(s Streams) (ref, file string, err error) {
+	file = s.getenv("STRAKE_PROGRAM")
+	if file == "" {
+		if file, err = os.Executable(); err != nil {
+			return "", "", fmt.Errorf("find this program's file: %w", err)
+		}
+	}
+	if runtime.GOOS != "linux" && s.getenv("STRAKE_PROGRAM") == "" {
+		return "", "", &compose.HintedError{Err: fmt.Errorf("the gateway needs strake for linux, and this is that for %s", runtime.GOOS), Next: "name the file of a strake for linux in STRAKE_PROGRAM"}
+	}
+	if program, err := elf.Open(file); err == nil {
+		dynamic := slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
+		_ = program.Close() // only read
+		if dynamic {
+			return "", "", &compose.HintedError{Err: fmt.Errorf("%s needs libraries of this machine, so it cannot run in a container of its own", file), Next: "build strake with CGO_ENABLED=0, or name the file of one in STRAKE_PROGRAM"}
+		}
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return "", "", err
+	}
+	defer f.Close() // only read
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", "", err
+	}
+	return "strake-program:" + hex.EncodeToString(h.Sum(nil))[:16], file, nil
+}
+
+// importProgram makes the image that holds this program and nothing else.
+func (g *gatewayHost) importProgram(ctx context.Context, ref, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // only read
+	about, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	r, w := io.Pipe()
+	defer r.Close() // ends the other side where the engine gave up
+	go func() {
+		out := tar.NewWriter(w)
+		err := out.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "strake", Mode: 0o755, Size: about.Size(), ModTime: time.Unix(0, 0)})
+		if err == nil {
+			_, err = io.Copy(out, f)
+		}
+		_ = w.CloseWithError(errors.Join(err, out.Close())) // never fails
+	}()
+	return g.engine.Import(ctx, ref, r, map[string]string{labelProgram: "true"})
+}
+
+// labelProgram is on images that hold this program.
+const labelProgram = "dev.strake.program"
+
+// ctl runs a command of `strake gateway ctl` in one of the gateway's containers, and reads what it prints as JSON.
+func (g *gatewayHost) ctl(ctx context.Context, container string, answer any, args ...string) error {
+	var out, errs bytes.Buffer
+	code, err := g.engine.Exec(ctx, container, engine.ExecOptions{Command: append([]string{"/strake", "gateway", "ctl"}, args...)}, engine.Streams{Out: &out, Err: &errs})
+	if err != nil {
+		return fmt.Errorf("ask the gateway: %w", err)
+	}
+	if code != 0 {
+		return fmt.Errorf("ask the gateway to %s: exit code %d: %s", args[0], code, strings.TrimSpace(errs.String()+out.String()))
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(out.Bytes(), answer)
+}
+
+// Sync has the controller read all records.
+func (g *gatewayHost) Sync(ctx context.Context) error {
+	err := g.ctl(ctx, gatewayController, nil, "sync")
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	state, lookErr := g.engine.Observe(ctx, compose.Scope{Project: gatewayProject})
+	running := 0
+	for _, c := range state.Containers {
+		if c.Status == compose.Running {
+			running++
+		}
+	}
+	if lookErr != nil || running == 2 {
+		return err
+	}
+	if _, startErr := g.ensure(ctx); startErr != nil { // somebody removed or stopped it
+		return errors.Join(err, fmt.Errorf("start the gateway: %w", startErr))
+	}
+	return g.ctl(ctx, gatewayController, nil, "sync")
+}
+
+// Drain waits until no request is under way to an upstream.
+func (g *gatewayHost) Drain(ctx context.Context, upstream string, patience time.Duration) error {
+	return g.ctl(ctx, gatewayController, nil, "drain", upstream, patience.String())
+}
+
+// Leave takes the proxy out of a network; one that it is not in is left already.
+func (g *gatewayHost) Leave(ctx context.Context, network string) error {
+	return leave(ctx, g.engine, network)
+}
+
+// leave takes the proxy out of a network.
+func leave(ctx context.Context, h compose.Host, network string) error {
+	return h.Do(ctx, compose.Step{Op: compose.Disconnect, Name: gatewayProxy, Target: gatewayProxy, Network: &compose.NetworkStep{Spec: compose.NetworkSpec{Name: network}}}, nil)
+}

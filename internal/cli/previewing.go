@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/seed"
+	"github.com/strake-dev/strake/previews"
+)
+
+// previewing is what commands on previews need.
+type previewing struct {
+	engine  *engine.Engine
+	manager *previews.Manager
+	project string
+	policy  compose.PreviewSettings
+	show    *progress
+}
+
+// close gives up the engine.
+func (w *previewing) close() {
+	w.show.close()
+	_ = w.engine.Close() // everything was asked and answered
+}
+
+// beginPreviews connects to the engine and reads the policy of the project's default branch.
+func beginPreviews(ctx context.Context, s Streams, o previewOptions, command string) (*previewing, error) {
+	w := &previewing{show: newProgress(s, o.JSON, "reading the project")}
+	sources, err := newPreviewSources(s, o.Project, w.show.warn)
+	if err != nil {
+		return nil, err
+	}
+	var policy previews.Policy
+	var both errgroup.Group
+	both.Go(func() (err error) { policy, err = sources.Policy(ctx); return err })
+	both.Go(func() (err error) { w.engine, err = open(ctx, s, o.Project); return err })
+	if err := both.Wait(); err != nil {
+		w.show.close()
+		closeUnused(w.engine)
+		return nil, err
+	}
+	e := w.engine
+	w.project, w.policy = policy.Project, policy.Settings.Previews.WithDefaults(policy.Project)
+	claim := compose.ConvergeOptions{Owner: owner(s, command), Alive: isAlive, NoWait: o.NoWait, Planned: w.show.planned,
+		Held: func(held *compose.HeldError) { w.show.warn("waiting: " + held.Error()) }, Run: compose.RunOptions{Note: w.show.note}}
+	w.manager = &previews.Manager{Host: previewHost{e}, Router: &gatewayHost{streams: s, engine: e, owner: claim},
+		Seeds: previewSeeds{s, e, o.Project}, Sources: sources, HostName: "local", Claim: claim, Version: buildVersion(), Now: s.Now,
+		Inputs: compose.InputOptions{CacheDir: cacheDir(s)}, Note: w.show.say}
+	return w, nil
+}
+
+// previewHost is an engine as previews need it.
+type previewHost struct{ *engine.Engine }
+
+var _ previews.Host = previewHost{}
+
+// Log is the last lines that a container printed.
+func (h previewHost) Log(ctx context.Context, container string) string {
+	return lastLines(ctx, h.Engine, container)
+}
+
+// Subnets are those of the engine's networks and, of an engine on this machine, what its routes lead to.
+func (h previewHost) Subnets(ctx context.Context) ([]netip.Prefix, error) {
+	all, err := h.Engine.Subnets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f, err := os.Open("/proc/net/route"); err == nil && runtime.GOOS == "linux" {
+		defer f.Close() // only read
+		all = append(all, routesIn(f)...)
+	}
+	return all, nil
+}
+
+// Room is what an engine on this machine has left; of one elsewhere it is unknown.
+func (h previewHost) Room(ctx context.Context) (previews.Room, error) {
+	f, err := h.Facts(ctx)
+	r := previews.Room{CPUs: f.CPUs}
+	if err != nil || !f.Local {
+		return r, err
+	}
+	if free, err := freeBytes(f.DockerRootDir); err == nil { // that of Docker Desktop is not to be seen
+		r.Disk = int64(free)
+	}
+	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
+		r.Memory = availableIn(string(text))
+	}
+	return r, nil
+}
+
+// availableIn is how much memory can be had without swapping, in bytes; 0 where that is not said.
+// Source: proc(5), /proc/meminfo, MemAvailable in KiB.
+func availableIn(meminfo string) int64 {
+	for line := range strings.Lines(meminfo) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "MemAvailable:" {
+			n, _ := strconv.ParseInt(fields[1], 10, 64) // 0 is unknown
+			return n << 10
+		}
+	}
+	return 0
+}
+
+// routesIn are the networks of a routing table, but for the way to everywhere.
+// Source: proc(5), /proc/net/route: addresses in hexadecimal, the lowest byte first.
+func routesIn(r io.Reader) []netip.Prefix {
+	var all []netip.Prefix
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 8 {
+			continue
+		}
+		to, err := hex.DecodeString(fields[1])
+		mask, err2 := hex.DecodeString(fields[7])
+		if err != nil || err2 != nil || len(to) != 4 || len(mask) != 4 {
+			continue
+		}
+		bits := 0
+		for _, b := range mask {
+			for ; b != 0; b <<= 1 {
+				bits++
+			}
+		}
+		if bits > 0 {
+			all = append(all, netip.PrefixFrom(netip.AddrFrom4([4]byte{to[3], to[2], to[1], to[0]}), bits).Masked())
+		}
+	}
+	return all
+}
+
+// previewSeeds makes seeds for previews as `seed build` does.
+type previewSeeds struct {
+	streams Streams
+	engine  *engine.Engine
+	project projectOptions
+}
+
+var _ previews.Seeds = previewSeeds{}
+
+// Seal makes the seed of a project whose images are there.
+func (v previewSeeds) Seal(ctx context.Context, p *compose.Project, note func(string)) (previews.Seeded, error) {
+	if len(seed.Services(p)) == 0 {
+		return previews.Seeded{}, nil
+	}
+	k, err := seedFacts(ctx, v.streams, p, v.engine, v.project)
+	if err != nil {
+		return previews.Seeded{}, err
+	}
+	key := k.facts.Key()
+	if err := k.pullFirst(ctx, v.streams, v.project, false); err != nil {
+		return previews.Seeded{}, err
+	}
+	o, err := k.options(ctx, v.streams, false)
+	if err != nil {
+		return previews.Seeded{}, err
+	}
+	o.Note = note
+	built, err := seed.Build(ctx, seedEngine{v.engine}, p, o)
+	if step := (*seed.StepError)(nil); errors.As(err, &step) {
+		return previews.Seeded{}, &previews.StepError{Service: step.Service, Log: step.Log, Err: err}
+	}
+	if err != nil {
+		return previews.Seeded{}, err
+	}
+	found, err := namedSeed(ctx, v.engine, p, key)
+	if err != nil {
+		return previews.Seeded{}, err
+	}
+	s := previews.Seeded{Key: key, Built: built, Apply: func(p *compose.Project) *compose.Project { return seed.Apply(p, found, seed.Layer, nil) }}
+	for name, sealed := range found.Sealed {
+		if sealed.Volumes == nil {
+			s.Holders = append(s.Holders, name)
+		}
+	}
+	return s, nil
+}

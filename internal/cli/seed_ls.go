@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/seed"
+)
+
+func newSeedLs() *cli.Command {
+	return &cli.Command{
+		Name: "ls", Usage: "List the project's seeds, the newest first.",
+		UsageText:   "strake seed ls",
+		Description: "0 done, 1 failed, 2 wrong usage, 130 interrupted",
+		Flags:       []cli.Flag{jsonFlag()},
+		Action: func(c *cli.Context) error {
+			return seedLs(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), JSON: c.Bool("json")})
+		},
+	}
+}
+
+func newSeedRm() *cli.Command {
+	return &cli.Command{
+		Name: "rm", Usage: "Remove seeds by their keys.", ArgsUsage: "key ...",
+		UsageText:   "strake seed rm 3f2c1ab09d8e7f65",
+		Description: "0 they are gone, 1 failed, 2 wrong usage, 130 interrupted",
+		Action: func(c *cli.Context) error {
+			if c.NArg() == 0 {
+				return usagef("strake seed ls lists them", "seed rm takes keys")
+			}
+			return seedRm(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), Keys: c.Args().Slice()})
+		},
+	}
+}
+
+// seedRow is one seed of `seed ls --json`.
+type seedRow struct {
+	Key      string    `json:"key"`
+	Services []string  `json:"services"`
+	Created  time.Time `json:"created"`
+	Size     int64     `json:"size"`  // bytes, with the layers of the images below
+	Exact    bool      `json:"exact"` // of the files as they are, whole or not: a build may be under way
+	Base     bool      `json:"base"`  // that of the files as they are would be built on it
+	Saved    bool      `json:"saved"` // under a name
+	Whole    bool      `json:"whole"` // false: what a killed command left
+	Where    []string  `json:"where"` // "here", and the project's registry where that has it too
+	set      string
+}
+
+// seedLs lists the seeds that are here.
+func seedLs(ctx context.Context, s Streams, o seedOptions) error {
+	p, name, e, err := beginStack(ctx, s, o.Project)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = e.Close() }() // everything was asked and answered
+	rows, err := seedRows(ctx, e, name)
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		_ = mark(ctx, s, p, e, o.Project, rows) // what cannot be told is left out
+		if err := locate(ctx, p, e, o.Project, rows); err != nil {
+			fmt.Fprintf(s.Err, "warning: which seeds are in %s is not known: %v\n", p.Settings.Registry, err)
+		}
+	}
+	if o.JSON {
+		return printJSON(s.Out, rows)
+	}
+	if len(rows) == 0 {
+		_, err := fmt.Fprintf(s.Out, "%s has no seed here; strake seed build makes one\n", name)
+		return err
+	}
+	table := [][]string{{"KEY", "SERVICES", "AGE", "SIZE", "WHERE", "OF THESE FILES"}}
+	for _, r := range rows {
+		table = append(table, []string{r.Key, strings.Join(r.Services, ", "), span(s.Now().Sub(r.Created).Round(time.Second)), fmt.Sprintf("%d MB", r.Size/1e6), strings.Join(r.Where, ", "), r.what()})
+	}
+	return printTable(s.Out, table)
+}
+
+// seedRows are the seeds of a project, the newest first.
+func seedRows(ctx context.Context, e *engine.Engine, project string) ([]seedRow, error) {
+	images, err := e.ImagesWith(ctx, seed.LabelKey)
+	if err != nil {
+		return nil, err
+	}
+	rows := []seedRow{}
+	for _, i := range images {
+		key, service := i.Labels[seed.LabelKey], i.Labels[seed.LabelService]
+		if i.Labels[seed.LabelProject] != project || !slices.Contains(i.Tags, seed.Ref(project, service, key)) {
+			continue
+		}
+		at := slices.IndexFunc(rows, func(r seedRow) bool { return r.Key == key })
+		if at < 0 {
+			rows, at = append(rows, seedRow{Key: key, Created: i.Created, Saved: seed.CheckName(key) == nil, Whole: true, Where: []string{"here"}, set: i.Labels[seed.LabelSet]}), len(rows)
+		}
+		rows[at].Services = append(rows[at].Services, service)
+		slices.Sort(rows[at].Services)
+		rows[at].Size += i.Size
+		rows[at].Whole = rows[at].Whole && rows[at].set == i.Labels[seed.LabelSet]
+	}
+	return rows, nil
+}
+
+// mark marks the seed of what the files say now, and where there is none that on which it would be built. One without all
+// services is not whole.
+func mark(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, o projectOptions, rows []seedRow) error {
+	for i := range rows {
+		rows[i].Whole = rows[i].Whole && slices.Equal(rows[i].Services, seed.Services(p))
+	}
+	k, err := seedFacts(ctx, s, p, e, o)
+	if err != nil {
+		return err
+	}
+	found := false
+	for i := range rows {
+		rows[i].Exact = rows[i].Key == k.facts.Key()
+		found = found || rows[i].Exact && rows[i].Whole
+	}
+	build, err := k.options(ctx, s, false)
+	if err != nil || found {
+		return err
+	}
+	base, err := seed.Nearest(ctx, seedEngine{e}, p, build)
+	for i := range rows {
+		rows[i].Base = err == nil && rows[i].Key == base
+	}
+	return err
+}
+
+// registryPatience is the longest that a list waits for a registry.
+const registryPatience = 5 * time.Second
+
+// locate adds the project's registry to those seeds that it has too. Offline none is asked.
+func locate(ctx context.Context, p *compose.Project, e *engine.Engine, o projectOptions, rows []seedRow) error {
+	if p.Settings.Registry == "" || o.Offline {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, registryPatience)
+	defer cancel()
+	var all errgroup.Group
+	all.SetLimit(8)
+	for i := range rows {
+		all.Go(func() error {
+			there, err := seed.Published(ctx, seedEngine{e}, p, seed.Transfer{Key: rows[i].Key, Registry: p.Settings.Registry})
+			if there {
+				rows[i].Where = append(rows[i].Where, p.Settings.Registry)
+			}
+			return err
+		})
+	}
+	return all.Wait()
+}
+
+// what says how a seed stands to the files as they are.
+func (r seedRow) what() string {
+	switch {
+	case !r.Whole:
+		return "unfinished: strake seed rm " + r.Key
+	case r.Exact:
+		return "yes"
+	case r.Base:
+		return "base"
+	case r.Saved:
+		return "saved"
+	}
+	return ""
+}
+
+// seedRm removes seeds. One that a container was made from stays, with an error that says so.
+func seedRm(ctx context.Context, s Streams, o seedOptions) error {
+	_, name, e, err := beginStack(ctx, s, o.Project)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = e.Close() }() // everything was asked and answered
+	rows, err := seedRows(ctx, e, name)
+	if err != nil {
+		return err
+	}
+	for _, key := range o.Keys {
+		i := slices.IndexFunc(rows, func(r seedRow) bool { return r.Key == key })
+		if i < 0 {
+			return &compose.HintedError{Err: fmt.Errorf("project %s has no seed %s here", name, key), Next: "strake seed ls lists them"}
+		}
+		gone, err := seed.Remove(ctx, seedEngine{e}, name, key, rows[i].Services, claimOptions(s, "seed rm", false))
+		if err == nil && !gone {
+			err = &compose.HintedError{Err: fmt.Errorf("seed %s is in use by a container", key), Next: "remove the stack that was started from it (strake down) first"}
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.Out, "seed %s of %s is removed\n", key, name)
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+package previews
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// make brings the new generation up, ready and without visitors.
+func (op *opening) make(ctx context.Context) error {
+	for _, part := range []func(context.Context) error{op.source, op.images, op.data, op.start} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// source reads the commit's project.
+func (op *opening) source(ctx context.Context) (err error) {
+	done := op.phase("source")
+	root, err := op.m.Sources.Checkout(ctx, op.to.ID, op.name)
+	if err != nil {
+		return err
+	}
+	p, err := op.m.Sources.Load(ctx, root, op.from)
+	if err != nil {
+		return err
+	}
+	format, err := op.m.Router.Address(ctx)
+	if err != nil {
+		return err
+	}
+	routes, err := compose.Routes(p)
+	if err != nil {
+		return err
+	}
+	op.route(routes, format)
+	used, err := op.m.Host.Subnets(ctx)
+	if err != nil {
+		return err
+	}
+	op.g, err = Overlay(p, OverlayOptions{Stack: op.r.Stack, Generation: op.gen, Name: op.name, Root: root, Commit: op.to.ID,
+		Labels: map[string]string{LabelPreview: op.r.Stack, LabelGeneration: strconv.Itoa(op.gen), labelProject: op.r.Project},
+		URL:    op.url, URLs: op.urls, Policy: op.from.Settings, Secrets: op.from.Secrets, HostCPUs: op.room.CPUs,
+		Subnet: func(network string) (netip.Prefix, error) {
+			found, err := freeSubnets(used, network, 1)
+			if err != nil {
+				return netip.Prefix{}, err
+			}
+			used = append(used, found[0])
+			return found[0], nil
+		}})
+	if err != nil {
+		return err
+	}
+	op.p, op.built = withImages(p, op.g)
+	op.r.Images = append(op.r.Images, op.built...) // before they are there: what is killed now is still found
+	slices.Sort(op.r.Images)
+	op.r.Images = slices.Compact(op.r.Images)
+	if op.r.Active == "" { // until it is ready its address says how it stands
+		op.r.URL, op.r.URLs, op.r.Routes = op.url, op.urls, slices.Clone(op.routes)
+		for i := range op.r.Routes {
+			op.r.Routes[i].Upstream, op.r.Routes[i].Network = "", ""
+		}
+	}
+	done(op.to.ID[:12])
+	return errors.Join(op.m.write(ctx, op.r), op.m.Router.Sync(ctx))
+}
+
+// route says where visitors will reach the services. format is how URLs are made of hosts.
+func (op *opening) route(specs []compose.RouteSpec, format string) {
+	op.urls = map[string]string{}
+	for _, spec := range specs {
+		label := op.r.ID
+		if spec.Host != "" {
+			label = hostLabel(spec.Host, op.r.ID)
+		}
+		r := Route{Service: spec.Service, Host: label + "." + op.policy.Domain, Path: strings.TrimSuffix(spec.Path, "/"), Strip: spec.Strip, Main: spec.Main,
+			Upstream: fmt.Sprintf("%s:%d", EdgeAlias(spec.Service, op.r.Stack, op.gen), spec.Port), Network: op.name + "_" + EdgeNetwork}
+		op.routes = append(op.routes, r)
+		op.urls[r.Service] = fmt.Sprintf(format, r.Host) + r.Path
+		if r.Main {
+			op.url = op.urls[r.Service]
+		}
+	}
+}
+
+// images builds what is not there for this commit, and pulls what the file names and is missing.
+func (op *opening) images(ctx context.Context) error {
+	done := op.phase("images")
+	d, err := op.diffOptions(ctx)
+	if err != nil {
+		return err
+	}
+	d.ImagesOnly = true
+	_, plan, err := compose.ConvergeHeld(ctx, op.h, compose.ScopeOf(op.g, d.Refs), func(have compose.State) (compose.Plan, error) {
+		return compose.Diff(op.g, have, d)
+	}, op.m.Claim)
+	if err != nil {
+		return err
+	}
+	done(counted(plan))
+	return nil
+}
+
+// counted says how many images a plan built and pulled.
+func counted(p compose.Plan) string {
+	var built, pulled int
+	for _, s := range p {
+		switch s.Op {
+		case compose.BuildImage:
+			built++
+		case compose.PullImage:
+			pulled++
+		}
+	}
+	switch {
+	case built > 0 && pulled > 0:
+		return fmt.Sprintf("%d built, %d pulled", built, pulled)
+	case built > 0:
+		return fmt.Sprintf("%d built", built)
+	case pulled > 0:
+		return fmt.Sprintf("%d pulled", pulled)
+	}
+	return "all there"
+}
+
+// diffOptions are those of the generation's plans.
+func (op *opening) diffOptions(ctx context.Context) (compose.DiffOptions, error) {
+	d := compose.DiffOptions{Now: op.m.Now(), Version: op.m.Version}
+	var built []string
+	for _, name := range op.g.ServiceNames() {
+		if op.g.Services[name].Build != nil {
+			built = append(built, name)
+		}
+	}
+	if len(built) == 0 {
+		return d, nil
+	}
+	var err, err2 error
+	d.Inputs, err = compose.Inputs(ctx, op.g, built, op.m.Inputs)
+	d.Refs, err2 = compose.BuildRefs(ctx, op.g, built)
+	return d, errors.Join(err, err2)
+}
+
+// data makes the seed be there, and has the generation start from it.
+func (op *opening) data(ctx context.Context) (err error) {
+	done := op.phase("data")
+	if op.seeded, err = op.m.Seeds.Seal(ctx, op.p, func(text string) { op.m.note("seed: %s", text) }); err != nil {
+		return err
+	}
+	if op.seeded.Apply == nil {
+		done("no seed")
+		return nil
+	}
+	op.g = op.seeded.Apply(op.g)
+	note := "seed " + op.seeded.Key
+	if op.seeded.Built {
+		note += " built"
+	}
+	done(note)
+	return nil
+}
+
+// start starts the generation and waits until it is ready.
+func (op *opening) start(ctx context.Context) error {
+	d, err := op.diffOptions(ctx)
+	if err != nil {
+		return err
+	}
+	d.Build = compose.BuildNever
+	if op.keep && op.r.Active != "" {
+		kept, err := op.keepData(ctx)
+		if err != nil {
+			return err
+		}
+		if err := op.connect(ctx, kept, d); err != nil {
+			return err
+		}
+	}
+	begun, started := op.m.Now(), op.m.Now()
+	o := op.m.Claim
+	note, planned := o.Run.Note, o.Planned
+	var plan compose.Plan
+	o.Planned = func(p compose.Plan, s compose.State) {
+		plan = p
+		if planned != nil {
+			planned(p, s)
+		}
+	}
+	o.Run.Note = func(e compose.Event) {
+		if e.Kind == compose.StepDone && e.Step >= 0 && e.Step < len(plan) && plan[e.Step].Op == compose.StartContainer {
+			started = e.At
+		}
+		if note != nil {
+			note(e)
+		}
+	}
+	op.m.note("start")
+	_, _, err = compose.ConvergeHeld(ctx, op.h, compose.ScopeOf(op.g, d.Refs), func(have compose.State) (compose.Plan, error) {
+		return compose.Diff(op.g, have, d)
+	}, o)
+	ready := op.m.Now()
+	op.phases = append(op.phases, Phase{Name: "start", Seconds: started.Sub(begun).Seconds(), Note: fmt.Sprintf("%d services", len(op.g.Services))},
+		Phase{Name: "health", Seconds: ready.Sub(started).Seconds()})
+	return err
+}
+
+// withImages is the project as the file says with the images, the limits and no other networks than those of its preview: so its seed is
+// built. It returns the references of the images that the project builds too, sorted.
+func withImages(p, g *compose.Project) (*compose.Project, []string) {
+	out := p.Copy()
+	var built []string
+	for name, s := range out.Services {
+		of, ok := g.Services[name]
+		if !ok {
+			continue
+		}
+		s.Image = of.Image
+		s.CPUS, s.CPUQuota, s.CPUPeriod, s.CPUCount, s.CPUPercent, s.CPUSet, s.CPUShares = of.CPUS, of.CPUQuota, of.CPUPeriod, of.CPUCount, of.CPUPercent, of.CPUSet, of.CPUShares
+		s.MemLimit, s.MemReservation, s.MemSwapLimit, s.PidsLimit, s.Deploy, s.Logging = of.MemLimit, of.MemReservation, of.MemSwapLimit, of.PidsLimit, of.Deploy, of.Logging
+		if s.NetworkMode != of.NetworkMode { // that of all stacks of the engine
+			s.NetworkMode, s.Networks = of.NetworkMode, map[string]*compose.ServiceNetwork{"default": nil}
+			if _, ok := out.Networks["default"]; !ok {
+				out.Networks["default"] = compose.NetworkSpec{}
+			}
+		}
+		out.Services[name] = s
+		if of.Build != nil {
+			built = append(built, of.Image)
+		}
+	}
+	slices.Sort(built)
+	return out, slices.Compact(built)
+}
+
+// failureOf is why an open failed, with the last lines of the service that is to blame.
+func (m *Manager) failureOf(ctx context.Context, commit string, why error) *Failure {
+	f := &Failure{Commit: commit, What: lastOf(why.Error()), At: m.Now().UTC()}
+	var unready *compose.NotReadyError
+	var step *StepError
+	switch {
+	case errors.As(why, &unready):
+		f.Service, f.Unready, f.Log = unready.Service, true, m.Host.Log(ctx, unready.Container)
+	case errors.As(why, &step):
+		f.Service, f.Log = step.Service, step.Log
+	}
+	f.Log = lastOf(f.Log)
+	return f
+}
+
+// mostSaid is the most bytes of a text that a record keeps: who is looked at wrote it.
+const mostSaid = 16 << 10
+
+// lastOf is the end of a text, without what is no text in it.
+func lastOf(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, text[max(0, len(text)-mostSaid):])
+	return text
+}
+
+// StepError is a step of making data that failed, with what its container printed last.
+type StepError struct {
+	Service, Log string
+	Err          error
+}
+
+// Error is that of Err.
+func (e *StepError) Error() string { return e.Err.Error() }
+
+// Unwrap is Err.
+func (e *StepError) Unwrap() error { return e.Err }
