@@ -85,63 +85,67 @@ func (g *gatewayHost) Address(ctx context.Context) (string, error) {
 }
 
 // ensure makes the gateway run, and returns its port on this machine. One that runs already is left as it is unless this is another
-// program than the one that it runs.
-//
-// Between the choice of a free port and the start somebody else may take it: then it is chosen again.
+// program than the one that it runs. Whatever it changes, the image included, it changes while it holds the gateway's claim: of two
+// commands that want a gateway the second finds that of the first.
 func (g *gatewayHost) ensure(ctx context.Context) (port int, err error) {
-	for range 3 {
-		if port, err = g.converge(ctx); err == nil || ctx.Err() != nil {
-			return port, err
-		}
-		state, lookErr := g.engine.Observe(ctx, compose.Scope{Project: gatewayProject})
-		i := slices.IndexFunc(state.Containers, func(c compose.Container) bool { return c.Name == gatewayProxy && c.Status == compose.Created })
-		if lookErr != nil || i < 0 {
-			return 0, err
-		}
-		if err := g.engine.Do(ctx, compose.Step{Op: compose.RemoveContainer, Name: gatewayProxy, Target: state.Containers[i].ID}, nil); err != nil {
-			return 0, err
-		}
-	}
-	return 0, err
-}
-
-// converge is one try of ensure.
-func (g *gatewayHost) converge(ctx context.Context) (port int, err error) {
-	ref, layer, err := ownImage(g.streams)
+	ref, file, err := ownImage(g.streams)
 	if err != nil {
 		return 0, err
+	}
+	plan := func(have compose.State) (compose.Plan, error) {
+		want, err := g.project(ctx, ref, have)
+		if err != nil {
+			return nil, err
+		}
+		return compose.Diff(want, have, compose.DiffOptions{Now: g.streams.Now(), Version: buildVersion()})
 	}
 	p, err := g.project(ctx, ref, compose.State{})
 	if err != nil {
 		return 0, err
 	}
 	scope := compose.ScopeOf(p, nil)
-	plan := func(have compose.State) (compose.Plan, error) {
-		if _, ok := have.Images[ref]; !ok {
-			if err := g.importProgram(ctx, ref, layer); err != nil {
-				return nil, err
-			}
-			if have, err = g.engine.Observe(ctx, scope); err != nil {
-				return nil, err
-			}
-			have.Project = gatewayProject
-		}
-		want, err := g.project(ctx, ref, have) // with the ports that it has by now: another command may just have made it
-		if err != nil {
-			return nil, err
-		}
-		return compose.Diff(want, have, compose.DiffOptions{Now: g.streams.Now(), Version: buildVersion()})
-	}
-	o := g.owner
-	o.Run, o.NoWait = compose.RunOptions{}, false
-	after, _, err := compose.Converge(ctx, g.engine, scope, plan, o)
+	state, steps, held, err := compose.Look(ctx, g.engine, scope, plan)
 	if err != nil {
 		return 0, err
 	}
-	if port = publishedBy(after, gatewayHTTP); port == 0 {
+	if steps.Changes() || held != nil {
+		o := g.owner
+		o.Run, o.NoWait = compose.RunOptions{}, false
+		err = compose.Hold(ctx, g.engine, gatewayProject, o, func(h compose.Host) (err error) {
+			if state, err = h.Observe(ctx, scope); err != nil {
+				return err
+			}
+			if _, ok := state.Images[ref]; !ok {
+				if err := g.importProgram(ctx, ref, file); err != nil {
+					return err
+				}
+			}
+			state, err = convergeGateway(ctx, h, scope, plan, o)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	if port = publishedBy(state, gatewayHTTP); port == 0 {
 		return 0, errors.New("its port is not published")
 	}
 	return port, nil
+}
+
+// convergeGateway makes the gateway be as planned, with its claim held. Between the choice of a free port and the start something else may
+// take it: then it is chosen again.
+func convergeGateway(ctx context.Context, h compose.Host, scope compose.Scope, plan func(compose.State) (compose.Plan, error), o compose.ConvergeOptions) (compose.State, error) {
+	for try := 1; ; try++ {
+		state, _, err := compose.ConvergeHeld(ctx, h, scope, plan, o)
+		i := slices.IndexFunc(state.Containers, func(c compose.Container) bool { return c.Name == gatewayProxy && c.Status == compose.Created })
+		if err == nil || ctx.Err() != nil || i < 0 || try == 3 {
+			return state, err
+		}
+		if err := h.Do(ctx, compose.Step{Op: compose.RemoveContainer, Name: gatewayProxy, Target: state.Containers[i].ID}, nil); err != nil {
+			return state, err
+		}
+	}
 }
 
 // project is the gateway's project, with the ports that it has.
