@@ -121,7 +121,12 @@ func closeUnused(e *engine.Engine) {
 func loadAndOpen(ctx context.Context, s Streams, o projectOptions, with compose.LoadOptions) (p *compose.Project, e *engine.Engine, loadErr, openErr error) {
 	var both errgroup.Group
 	both.Go(func() error { p, loadErr = loadWith(ctx, s, with); return nil })
-	both.Go(func() error { e, openErr = open(ctx, s, o); return nil })
+	both.Go(func() error {
+		if e, openErr = open(ctx, s, o); openErr == nil {
+			e.Learn(ctx)
+		}
+		return nil
+	})
 	_ = both.Wait() // the functions put their errors aside
 	return p, e, loadErr, openErr
 }
