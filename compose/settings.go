@@ -24,6 +24,8 @@ type Settings struct {
 	Migrate MigrateSettings `strake:"migrate" doc:"The step that brings a database's schema to what this commit wants."`
 	// Registry is where images of this project are published: a registry and a path below it, such as ghcr.io/acme; "" is nowhere.
 	Registry string `strake:"registry" doc:"Where images of this project, such as its seeds, are published: a registry and a path below it, such as ghcr.io/acme."`
+	// Gateway has the local stack reached behind the gateway of previews too, at <project>.localhost.
+	Gateway bool `strake:"gateway" doc:"The local stack is reached behind the gateway that previews use too, at http://<project>.localhost:7080."`
 	// Previews is the policy of previews; only the default branch's counts.
 	Previews PreviewSettings `strake:"previews" doc:"The policy of previews; it is read from the default branch only."`
 	// Services holds each service's own x-strake, by name; services without one are absent.

@@ -79,6 +79,12 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 			s.kill(t, version, time.Duration(rnd.Int64N(int64(whole))), "seed", "save", "kept", "--force")
 			s.must(t, version, "seed", "save", "kept", "--force")
 			s.kill(t, version, time.Duration(rnd.Int64N(int64(whole))), "seed", "reset", "--yes")
+			if rnd.IntN(2) == 0 { // a plain up goes on from the seed: it does not make the data the long way
+				s.must(t, version, "up")
+				if fill := lab.Docker(t, e, "ps", "-aq", "--filter", "name="+s.name+"-fill"); fill != "" {
+					t.Fatalf("seed %d: up after a killed reset ran fill", seed)
+				}
+			}
 			s.must(t, version, "seed", "reset", "--yes")
 			s.checkData(t, seed, fmt.Sprint("first ", version), fmt.Sprint("more ", version))
 			s.must(t, version, "seed", "reset", "--yes", "--to", "kept")

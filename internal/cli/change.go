@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,8 @@ type change struct {
 	engine  *engine.Engine
 	scope   compose.Scope
 	plan    func(compose.State) (compose.Plan, error)
-	command string // for the claim: "up"
+	command string // "up"
+	claim   string // what the claim says instead, where there is more to say
 	reading string // what is said when nothing else was within 100 ms
 	noWait  bool   // for the claim
 	quiet   bool
@@ -29,6 +31,8 @@ type change struct {
 	show    *progress // nil: a new one
 	asks    bool      // before containers go that hold data of their seed themselves
 	agreed  []string  // the names of those that may go unasked
+	// after is what follows where all went well; nil: nothing.
+	after func(context.Context) ([]served, error)
 }
 
 // outcome is what a change came to.
@@ -37,6 +41,13 @@ type outcome struct {
 	plan    compose.Plan
 	show    *progress
 	elapsed time.Duration
+	served  []served
+}
+
+// served is where the gateway serves a service of a local stack.
+type served struct {
+	Service string `json:"service"`
+	URL     string `json:"url"`
 }
 
 // do carries the change out and shows it. The outcome tells what was planned and done even when there is an error.
@@ -49,9 +60,13 @@ func (c change) do(ctx context.Context) (outcome, error) {
 	stop := context.AfterFunc(ctx, show.interrupted)
 	c.run.Note = show.note
 	state, plan, err := compose.Converge(ctx, c.engine, c.scope, c.sparing, compose.ConvergeOptions{
-		Owner: owner(c.streams, c.command), Alive: isAlive, NoWait: c.noWait, Run: c.run, Planned: show.planned,
+		Owner: owner(c.streams, cmp.Or(c.claim, c.command)), Alive: isAlive, NoWait: c.noWait, Run: c.run, Planned: show.planned,
 		Held: func(e *compose.HeldError) { show.warn("waiting: " + e.Error()) },
 	})
+	var addresses []served
+	if err == nil && c.after != nil {
+		addresses, err = c.after(ctx)
+	}
 	stop()
 	show.exits(state)
 	for i, st := range show.steps {
@@ -60,7 +75,7 @@ func (c change) do(ctx context.Context) (outcome, error) {
 		}
 	}
 	show.close()
-	out := outcome{state: state, plan: plan, show: show, elapsed: c.streams.Now().Sub(show.began)}
+	out := outcome{state: state, plan: plan, show: show, elapsed: c.streams.Now().Sub(show.began), served: addresses}
 	out.believeProbes()
 	switch {
 	case err == nil:

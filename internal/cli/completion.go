@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -90,6 +91,10 @@ func candidates(c *cli.Context, words []string) []string {
 	if command != nil {
 		flags = append(slices.Clone(command.Flags), flags...)
 	}
+	s, o := streamsOf(c), projectOptions{}
+	if lineErr == nil {
+		o = optionsFrom(line.global)
+	}
 	var all []string
 	switch {
 	case len(words) > 1 && wantsValue(flags, words[len(words)-2]):
@@ -107,11 +112,6 @@ func candidates(c *cli.Context, words []string) []string {
 	case command.Name == "completion":
 		all = []string{"bash", "zsh", "fish"}
 	case strings.Contains(command.ArgsUsage, "service"):
-		s := streamsOf(c)
-		o := projectOptions{}
-		if lineErr == nil {
-			o = optionsFrom(line.global)
-		}
 		p, err := compose.Load(c.Context, o.loadOptions(s))
 		if err != nil {
 			return nil // nothing to offer is the answer to a file that cannot be read
@@ -119,11 +119,28 @@ func candidates(c *cli.Context, words []string) []string {
 		for _, n := range p.ServiceNames() {
 			all = append(all, n+"\tservice")
 		}
+	case strings.Contains(command.ArgsUsage, "key"):
+		all = seedCandidates(c.Context, s, o)
 	case strings.TrimSpace(command.ArgsUsage) == "":
 		all = flagCandidates(command.Flags) // there is nothing else that could stand here
 	}
 	slices.Sort(all)
 	return slices.DeleteFunc(slices.Compact(all), func(a string) bool { return !strings.HasPrefix(a, last) })
+}
+
+// seedCandidates are the keys and names of the project's seeds, each as text, tab, explanation; none where they are not to be had.
+func seedCandidates(ctx context.Context, s Streams, o projectOptions) []string {
+	_, name, e, err := beginStack(ctx, s, o)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = e.Close() }() // everything was asked and answered
+	rows, _ := seedRows(ctx, e, name)
+	var all []string
+	for _, r := range rows {
+		all = append(all, r.Key+"\tseed of "+strings.Join(r.Services, ", "))
+	}
+	return all
 }
 
 // flagCandidates are the flags, each as text, tab, explanation.

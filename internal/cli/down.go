@@ -65,6 +65,11 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 			return err
 		}
 	}
+	if !o.DryRun && len(o.Down.Services) == 0 {
+		if err := withdraw(ctx, s, e, name); err != nil {
+			return err
+		}
+	}
 	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
 	if said {
 		return err

@@ -284,37 +284,51 @@ func syncRoutes(ctx context.Context, s Streams, e *engine.Engine) error {
 	if err != nil {
 		return err
 	}
-	joinErr := joinNetworks(ctx, e, records, state)
-	table, routeErr := gateway.Valid(routesOf(records, state)) // what is wrong with one preview is not the others' loss
-	return errors.Join(unread, joinErr, routeErr, gateway.NewClient(gatewayDir).Replace(ctx, table))
+	stacks, localErr := locals(ctx, e)
+	var routes []previews.Route
+	for _, r := range records {
+		if r.State != previews.Closing {
+			routes = append(routes, r.Routes...)
+		}
+	}
+	joinErrs := make([]error, 0, len(stacks)+1)
+	for _, l := range stacks {
+		joinErrs = append(joinErrs, l.join(ctx, e))
+		if l.runs() {
+			routes = append(routes, l.Routes...)
+			state.Networks = append(state.Networks, l.network)
+		}
+	}
+	joinErrs = append(joinErrs, joinNetworks(ctx, e, routes, state))
+	all := routesOf(records, state)
+	for _, l := range stacks {
+		l.addTo(&all)
+	}
+	table, routeErr := gateway.Valid(all) // what is wrong with one stack is not the others' loss
+	return errors.Join(unread, localErr, errors.Join(joinErrs...), routeErr, gateway.NewClient(gatewayDir).Replace(ctx, table))
 }
 
 // joinNetworks has the proxy take part in the networks of routes.
-func joinNetworks(ctx context.Context, e *engine.Engine, records []*previews.Record, state compose.State) error {
+func joinNetworks(ctx context.Context, e *engine.Engine, routes []previews.Route, state compose.State) error {
 	i := slices.IndexFunc(state.Containers, func(c compose.Container) bool { return c.Name == gatewayProxy })
 	if i < 0 {
 		return errors.New("the proxy's container is gone")
 	}
 	proxy := state.Containers[i]
+	if proxy.Networks == nil {
+		proxy.Networks = map[string]string{}
+	}
 	var errs []error
-	for _, r := range records {
-		if r.State == previews.Closing {
+	for _, route := range routes {
+		_, joined := proxy.Networks[route.Network]
+		there := slices.ContainsFunc(state.Networks, func(n compose.Network) bool { return n.Name == route.Network })
+		if joined || !there {
 			continue
 		}
-		for _, route := range r.Routes {
-			_, joined := proxy.Networks[route.Network]
-			there := slices.ContainsFunc(state.Networks, func(n compose.Network) bool { return n.Name == route.Network })
-			if joined || !there {
-				continue
-			}
-			if proxy.Networks == nil {
-				proxy.Networks = map[string]string{}
-			}
-			proxy.Networks[route.Network] = ""
-			step := compose.Step{Op: compose.Connect, Name: gatewayProxy, Target: proxy.ID, Network: &compose.NetworkStep{Spec: compose.NetworkSpec{Name: route.Network}}}
-			if err := e.Do(ctx, step, nil); err != nil {
-				errs = append(errs, fmt.Errorf("join %s: %w", route.Network, err))
-			}
+		proxy.Networks[route.Network] = ""
+		step := compose.Step{Op: compose.Connect, Name: gatewayProxy, Target: proxy.ID, Network: &compose.NetworkStep{Spec: compose.NetworkSpec{Name: route.Network}}}
+		if err := e.Do(ctx, step, nil); err != nil {
+			errs = append(errs, fmt.Errorf("join %s: %w", route.Network, err))
 		}
 	}
 	return errors.Join(errs...)

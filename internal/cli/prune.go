@@ -158,8 +158,42 @@ func leftovers(ctx context.Context, e *engine.Engine) ([]leftover, error) {
 		}
 		return "of a forward that was killed"
 	})...)
-	gateway, err := gatewayLeftovers(ctx, e, len(recorded) > 0)
+	marks, served, err := localLeftovers(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, marks...)
+	gateway, err := gatewayLeftovers(ctx, e, len(recorded) > 0 || served)
 	return append(all, gateway...), err
+}
+
+// localLeftovers are the records of local stacks of which nothing is left; served is whether the gateway serves one that is there.
+func localLeftovers(ctx context.Context, e *engine.Engine) (all []leftover, served bool, err error) {
+	marks, err := e.Observe(ctx, compose.Scope{Label: labelLocal})
+	if err != nil {
+		return nil, false, err
+	}
+	for _, c := range marks.Containers {
+		project := c.Labels[labelLocal]
+		if c.Name != localName(project) {
+			continue
+		}
+		stack, err := e.Observe(ctx, compose.Scope{Project: project})
+		if err != nil {
+			return nil, false, err
+		}
+		if len(stack.Containers) > 0 {
+			served = true
+			continue
+		}
+		all = append(all, removal("container", c.Name, c.ID, "of the gateway, for "+project+", which is gone"))
+		for _, n := range marks.Networks {
+			if n.Name == c.Name {
+				all = append(all, removal("network", n.Name, n.ID, "of the gateway, for "+project+", which is gone"))
+			}
+		}
+	}
+	return all, served, nil
 }
 
 // deadClaims are the claims of processes of this machine that are dead; busy are the projects of all others.
@@ -211,7 +245,7 @@ func removal(kind, name, target, why string) leftover {
 	return leftover{Kind: kind, Name: name, Why: why, step: compose.Step{Op: op, Name: name, Target: target, Volumes: kind == "container"}}
 }
 
-// gatewayLeftovers are the gateway where there is no preview for it, and the programs that it does not run.
+// gatewayLeftovers are the gateway where there is no stack for it, and the programs that it does not run.
 func gatewayLeftovers(ctx context.Context, e *engine.Engine, needed bool) ([]leftover, error) {
 	state, err := e.Observe(ctx, compose.Scope{Project: gatewayProject})
 	if err != nil {
@@ -221,7 +255,7 @@ func gatewayLeftovers(ctx context.Context, e *engine.Engine, needed bool) ([]lef
 	if !needed {
 		all = partsOf(state, func(labels map[string]string) string {
 			if labels[compose.LabelProject] == gatewayProject {
-				return "of the gateway, and there is no preview"
+				return "of the gateway, and there is no stack for it"
 			}
 			return ""
 		})

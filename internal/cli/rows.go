@@ -126,6 +126,7 @@ type document struct {
 	Seconds  float64   `json:"seconds"`
 	Steps    []stepRow `json:"steps"`
 	Services []row     `json:"services"`
+	Gateway  []served  `json:"gateway,omitempty"` // where the gateway serves it (x-strake.gateway)
 	Warnings []string  `json:"warnings"`
 	Error    string    `json:"error,omitempty"`
 	Hint     string    `json:"hint,omitempty"`
@@ -176,7 +177,7 @@ func (o outcome) changed() bool {
 
 func documentOf(name string, p *compose.Project, o outcome, err error) document {
 	d := document{Project: name, Changed: o.changed(), Seconds: o.elapsed.Seconds(), Steps: stepRows(o),
-		Services: rowsOf(name, p, o.state.Containers), Warnings: []string{}}
+		Services: rowsOf(name, p, o.state.Containers), Gateway: o.served, Warnings: []string{}}
 	if p != nil {
 		d.Warnings = append(d.Warnings, p.Warnings...)
 	}

@@ -175,7 +175,7 @@ func runningSeed(ctx context.Context, e *engine.Engine, p *compose.Project) (*se
 	if len(seed.Services(p)) == 0 {
 		return nil, "", nil
 	}
-	have, err := e.Observe(ctx, compose.Scope{Project: p.Name})
+	have, err := e.Observe(ctx, compose.Scope{Project: p.Name, Containers: []string{compose.ClaimName(p.Name)}})
 	if err != nil {
 		return nil, "", err
 	}

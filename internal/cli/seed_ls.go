@@ -29,14 +29,15 @@ func newSeedLs() *cli.Command {
 
 func newSeedRm() *cli.Command {
 	return &cli.Command{
-		Name: "rm", Usage: "Remove seeds by their keys.", ArgsUsage: "key ...",
-		UsageText:   "strake seed rm 3f2c1ab09d8e7f65",
+		Name: "rm", Usage: "Remove seeds by their keys or names.", ArgsUsage: "key ...",
+		UsageText:   "strake seed rm 3f2c1ab09d8e7f65\nstrake seed rm before-import --yes",
 		Description: "0 they are gone, 1 failed, 2 wrong usage, 130 interrupted",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before a seed goes that was saved under a name: nothing makes it again"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 0 {
 				return usagef("strake seed ls lists them", "seed rm takes keys")
 			}
-			return seedRm(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), Keys: c.Args().Slice()})
+			return seedRm(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), Keys: c.Args().Slice(), Yes: c.Bool("yes")})
 		},
 	}
 }
@@ -46,12 +47,13 @@ type seedRow struct {
 	Key      string    `json:"key"`
 	Services []string  `json:"services"`
 	Created  time.Time `json:"created"`
-	Size     int64     `json:"size"`  // bytes, with the layers of the images below
-	Exact    bool      `json:"exact"` // of the files as they are, whole or not: a build may be under way
-	Base     bool      `json:"base"`  // that of the files as they are would be built on it
-	Saved    bool      `json:"saved"` // under a name
-	Whole    bool      `json:"whole"` // false: what a killed command left
-	Where    []string  `json:"where"` // "here", and the project's registry where that has it too
+	Size     int64     `json:"size"`    // bytes, with the layers of the images below
+	Exact    bool      `json:"exact"`   // of the files as they are, whole or not: a build may be under way
+	Base     bool      `json:"base"`    // that of the files as they are would be built on it
+	Saved    bool      `json:"saved"`   // under a name
+	Whole    bool      `json:"whole"`   // false: what a killed command left
+	Running  bool      `json:"running"` // the stack started from it
+	Where    []string  `json:"where"`   // "here", and the project's registry where that has it too
 	set      string
 }
 
@@ -67,6 +69,14 @@ func seedLs(ctx context.Context, s Streams, o seedOptions) error {
 		return err
 	}
 	if p != nil {
+		have, err := e.Observe(ctx, compose.Scope{Project: name})
+		if err != nil {
+			return err
+		}
+		running, _ := seed.Running(p, have)
+		for i := range rows {
+			rows[i].Running = rows[i].Key == running
+		}
 		_ = mark(ctx, s, p, e, o.Project, rows) // what cannot be told is left out
 		if err := locate(ctx, p, e, o.Project, rows); err != nil {
 			fmt.Fprintf(s.Err, "warning: which seeds are in %s is not known: %v\n", p.Settings.Registry, err)
@@ -162,17 +172,21 @@ func locate(ctx context.Context, p *compose.Project, e *engine.Engine, o project
 
 // what says how a seed stands to the files as they are.
 func (r seedRow) what() string {
+	what := ""
 	switch {
 	case !r.Whole:
-		return "unfinished: strake seed rm " + r.Key
+		what = "unfinished: strake seed rm " + r.Key
 	case r.Exact:
-		return "yes"
+		what = "yes"
 	case r.Base:
-		return "base"
+		what = "base"
 	case r.Saved:
-		return "saved"
+		what = "saved"
 	}
-	return ""
+	if r.Running {
+		return strings.TrimPrefix(what+", the stack runs on it", ", ")
+	}
+	return what
 }
 
 // seedRm removes seeds. One that a container was made from stays, with an error that says so.
@@ -186,12 +200,29 @@ func seedRm(ctx context.Context, s Streams, o seedOptions) error {
 	if err != nil {
 		return err
 	}
+	var found []seedRow
+	var named []string
 	for _, key := range o.Keys {
 		i := slices.IndexFunc(rows, func(r seedRow) bool { return r.Key == key })
 		if i < 0 {
 			return &compose.HintedError{Err: fmt.Errorf("project %s has no seed %s here", name, key), Next: "strake seed ls lists them"}
 		}
-		gone, err := seed.Remove(ctx, seedEngine{e}, name, key, rows[i].Services, claimOptions(s, "seed rm", false))
+		found = append(found, rows[i])
+		if rows[i].Saved && rows[i].Whole {
+			named = append(named, key)
+		}
+	}
+	if len(named) > 0 && !o.Yes {
+		if !s.isInteractive() {
+			return usagef("say --yes: nothing makes them again", "seed rm takes saved data away (%s) and there is no terminal to ask on", strings.Join(named, ", "))
+		}
+		if err := confirm(ctx, s, fmt.Sprintf("This throws away the saved %s of %s: nothing makes them again.", strings.Join(named, ", "), name), "nothing was removed"); err != nil {
+			return err
+		}
+	}
+	for _, r := range found {
+		key := r.Key
+		gone, err := seed.Remove(ctx, seedEngine{e}, name, key, r.Services, claimOptions(s, "seed rm", false))
 		if err == nil && !gone {
 			err = &compose.HintedError{Err: fmt.Errorf("seed %s is in use by a container", key), Next: "remove the stack that was started from it (strake down) first"}
 		}

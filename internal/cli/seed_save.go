@@ -84,7 +84,11 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	if err := checkThere(ctx, e, p); err != nil {
+	have, err := e.Observe(ctx, compose.Scope{Project: p.Name, Containers: []string{compose.ClaimName(p.Name)}})
+	if err != nil {
+		return err
+	}
+	if err := checkThere(p.Name, have); err != nil {
 		return err
 	}
 	from, err := seedFor(ctx, s, o.Project, o.Name, o.NoWait)
@@ -92,7 +96,10 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 		return err
 	}
 	d := compose.DiffOptions{Offline: o.Project.Offline, Now: s.Now(), Version: buildVersion()}
-	ch := change{streams: s, engine: e, scope: seed.ScopeOf(p, from, nil, nil), command: "seed reset", noWait: o.NoWait, reading: "looking at what runs",
+	_, mode := seed.Running(p, have)
+	scope := seed.ScopeOf(p, from, nil, nil)
+	scope.Containers = append(scope.Containers, compose.ClaimName(p.Name)) // it says in which mode, also when little of the stack is left
+	ch := change{streams: s, engine: e, scope: scope, command: "seed reset", claim: seed.ResetCommand(from.Key, mode), noWait: o.NoWait, reading: "looking at what runs",
 		plan: func(have compose.State) (compose.Plan, error) {
 			return seed.Reset(p, have, from, o.Name == "", o.Services, d)
 		}}
@@ -117,12 +124,11 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 }
 
 // checkThere refuses to reset a stack of which nothing is there, before a seed is built for it.
-func checkThere(ctx context.Context, h compose.Host, p *compose.Project) error {
-	have, err := h.Observe(ctx, compose.Scope{Project: p.Name})
-	if err != nil || len(have.Containers) > 0 || len(have.Volumes) > 0 {
-		return err
+func checkThere(project string, have compose.State) error {
+	if len(have.Containers) > 0 || len(have.Volumes) > 0 {
+		return nil
 	}
-	return &compose.HintedError{Err: fmt.Errorf("nothing of %s is there that could be reset: it has no container and no volume", p.Name), Next: "strake up --seed starts it from its seed"}
+	return &compose.HintedError{Err: fmt.Errorf("nothing of %s is there that could be reset: it has no container and no volume", project), Next: "strake up --seed starts it from its seed"}
 }
 
 // askForReset names what would be thrown away and asks.

@@ -199,6 +199,9 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 				return err
 			}
 		}
+		if err := ch.serve(p, d.NoStart, show); err != nil {
+			return err
+		}
 		selected := slices.Concat(d.Services, p.Sharers(d.Services))
 		if p, err = p.Select(selected, d.NoDeps); err != nil {
 			return err

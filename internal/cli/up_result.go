@@ -15,6 +15,9 @@ func printUp(s Streams, p *compose.Project, o upOptions, out outcome) {
 	ready, completed := services(wanted)
 	count := plural(len(ready)+len(completed), "service")
 	urls := reachable(wanted)
+	for _, g := range out.served {
+		urls = append(urls, g.Service+"  "+g.URL)
+	}
 	if !out.plan.Changes() {
 		line := fmt.Sprintf("%s: nothing to do, %s as wanted", p.Name, count)
 		if len(urls) > 0 {

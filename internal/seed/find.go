@@ -2,7 +2,9 @@ package seed
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -93,7 +95,8 @@ func checkTags(ctx context.Context, h compose.Host, p *compose.Project, key stri
 }
 
 // Running is the key of the seed that a stack was started from, "" for none, and how: in mode Layer data is in containers where there
-// could be volumes, in mode Volume in volumes, which may be all that there is of the stack.
+// could be volumes, in mode Volume in volumes, which may be all that there is of the stack. Where a reset is under way, or was killed,
+// and the project's claim is in have, it is what that reset goes back to: between the old data and the new nothing else knows it.
 func Running(p *compose.Project, have compose.State) (key string, mode Mode) {
 	mode = Volume
 	for _, v := range have.Volumes {
@@ -113,12 +116,29 @@ func Running(p *compose.Project, have compose.State) (key string, mode Mode) {
 			key = k
 			mounts := slices.ContainsFunc(c.Mounts, func(m compose.Mount) bool { return m.Type == "volume" })
 			if s, ok := p.AllServices()[c.Service()]; ok && len(volumesOf(s)) > 0 && !mounts {
-				return key, Layer
+				key, mode = k, Layer
 			}
+		}
+	}
+	for _, c := range have.Containers {
+		var by compose.Owner
+		if c.Name != compose.ClaimName(p.Name) || json.Unmarshal([]byte(c.Labels[compose.LabelOwner]), &by) != nil {
+			continue
+		}
+		if words := resetCommand.FindStringSubmatch(by.Command); words != nil {
+			return words[1], Mode(words[2])
 		}
 	}
 	return key, mode
 }
+
+// ResetCommand is what a reset of a stack calls itself in its claim, for people and for Running.
+func ResetCommand(key string, mode Mode) string {
+	return fmt.Sprintf("seed reset --to %s in %s mode", key, mode)
+}
+
+// resetCommand reads what ResetCommand says, with the program's name before it.
+var resetCommand = regexp.MustCompile(`^\S+ seed reset --to (\S+) in (\S+) mode$`)
 
 // Remove removes a seed's images under the claim of who builds seeds, and returns false where a container of the project was
 // started from it: then nothing is removed.
