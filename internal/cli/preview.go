@@ -131,7 +131,9 @@ func newPreviewOpen() *cli.Command {
 				return err
 			}
 			o.Access, o.KeepData, o.Reset = compose.Access(access), c.Bool("keep-data"), c.Bool("reset")
-			o.PasswordFile = c.String("password-file")
+			if o.PasswordFile = c.String("password-file"); o.PasswordFile != "" && access != "" && o.Access != compose.AccessPassword {
+				return usagef("say --access password, or leave --password-file out", "nobody is asked for a password with --access %s", access)
+			}
 			return previewOpen(c.Context, streamsOf(c), o)
 		},
 	}
@@ -187,9 +189,20 @@ func newPreviewShow() *cli.Command {
 
 func newPreviewURL() *cli.Command {
 	return &cli.Command{
-		Name: "url", Usage: "Print a preview's address.", ArgsUsage: "number",
-		UsageText: "curl \"$(strake preview url 42)/health\"", Description: "0 done, 1 there is none or failed, 2 wrong usage, 130 interrupted",
-		Flags: changeFlags(), Action: onPreview(previewURL),
+		Name: "url", Usage: "Print a preview's address, with what lets a visitor in.", ArgsUsage: "number [path]",
+		UsageText: "strake preview url 42\ncurl \"$(strake preview url 42 /health)\"", Description: "0 done, 1 there is none or failed, 2 wrong usage, 130 interrupted",
+		Flags: changeFlags(),
+		Action: func(c *cli.Context) error {
+			o, err := previewOf(c)
+			if err != nil {
+				return err
+			}
+			path := c.Args().Get(1)
+			if c.NArg() > 2 || path != "" && !strings.HasPrefix(path, "/") {
+				return usagef("write it as: strake preview url 42 /health", "preview url takes a preview and a path that begins with /")
+			}
+			return previewURL(c.Context, streamsOf(c), o, path)
+		},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +36,12 @@ func previewOpen(ctx context.Context, s Streams, o previewOptions) error {
 	if err != nil {
 		return w.explain(err, p)
 	}
+	if o.TTL > 0 {
+		warnCut(s, p.Expires, o.TTL)
+	}
+	if access, _, err := w.manager.Entry(ctx, p.Project, p.ID); err == nil && o.PasswordFile != "" && access != compose.AccessPassword {
+		fmt.Fprintf(s.Err, "warning: nobody is asked for the password: who may look is %s; --access password changes that\n", access)
+	}
 	if o.JSON {
 		return printJSON(s.Out, p)
 	}
@@ -43,6 +50,9 @@ func previewOpen(ctx context.Context, s Streams, o previewOptions) error {
 		p.URL, p.ID, p.Commit, span(s.Now().Sub(began).Round(time.Millisecond)), p.Expires.Local().Format("2006-01-02 15:04"), p.ID)
 	return err
 }
+
+// maxPassword is the length of the longest password in bytes, which is bcrypt's.
+const maxPassword = 72
 
 // passwordIn is the hash of the password in a file's first line; "" for no file.
 func passwordIn(s Streams, file string) (string, error) {
@@ -59,6 +69,9 @@ func passwordIn(s Streams, file string) (string, error) {
 	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimRight(line, "\r"); line == "" {
 		return "", usagef("write it into the first line", "%s holds no password", file)
+	}
+	if len(line) > maxPassword {
+		return "", usagef("choose a shorter one", "the password in %s has %d bytes; at most %d count", file, len(line), maxPassword)
 	}
 	return gateway.HashPassword(line)
 }
@@ -145,7 +158,7 @@ func printReceipt(s Streams, r previews.Receipt) error {
 }
 
 // previewURL prints where a preview is reached.
-func previewURL(ctx context.Context, s Streams, o previewOptions) error {
+func previewURL(ctx context.Context, s Streams, o previewOptions, path string) error {
 	w, p, err := shownPreview(ctx, s, o, "preview url")
 	if err != nil {
 		return err
@@ -154,7 +167,19 @@ func previewURL(ctx context.Context, s Streams, o previewOptions) error {
 	if p.URL == "" {
 		return &compose.HintedError{Err: fmt.Errorf("preview %s is %s and has no address", p.ID, p.State), Next: "strake preview show " + p.ID}
 	}
-	_, err = fmt.Fprintln(s.Out, p.URL)
+	u, err := url.Parse(p.URL)
+	if err != nil {
+		return fmt.Errorf("read the address of preview %s: %w", p.ID, err)
+	}
+	at, err := url.Parse(path)
+	if err != nil {
+		return usagef("write a path such as /health", "%q is no path", path)
+	}
+	if path != "" {
+		u.Path, u.RawPath, u.Fragment = strings.TrimSuffix(u.Path, "/")+at.Path, "", at.Fragment
+		u.RawQuery = strings.Trim(at.RawQuery+"&"+u.RawQuery, "&")
+	}
+	_, err = fmt.Fprintln(s.Out, u)
 	return err
 }
 
@@ -180,6 +205,13 @@ func previewWake(ctx context.Context, s Streams, o previewOptions) error {
 	})
 }
 
+// warnCut says that a lease ends sooner than it was asked to.
+func warnCut(s Streams, end time.Time, asked time.Duration) {
+	if end.Before(s.Now().Add(asked - time.Minute)) {
+		fmt.Fprintf(s.Err, "warning: the lease ends sooner than asked, as no preview lives longer than x-strake.previews.max_age\n")
+	}
+}
+
 // previewExtend moves the end of a preview's lease.
 func previewExtend(ctx context.Context, s Streams, o previewOptions) error {
 	return onManager(ctx, s, o, "preview extend", func(w *previewing) error {
@@ -191,6 +223,7 @@ func previewExtend(ctx context.Context, s Streams, o previewOptions) error {
 		if err != nil {
 			return err
 		}
+		warnCut(s, end, by)
 		if o.JSON {
 			return printJSON(s.Out, map[string]any{"id": o.ID, "expires": end})
 		}
