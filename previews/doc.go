@@ -77,6 +77,8 @@ type Seeded struct {
 type Seeds interface {
 	// Seal makes the seed of a project whose images are there, unless it is there.
 	Seal(ctx context.Context, p *compose.Project, note func(string)) (Seeded, error)
+	// IsSeed is whether an image with these labels holds data of a seed: a file of a pull request cannot name it.
+	IsSeed(labels map[string]string) bool
 }
 
 // Target is the commit that a preview is made of.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -102,6 +103,9 @@ func (op *opening) images(ctx context.Context) error {
 	}
 	d.ImagesOnly = true
 	_, plan, err := compose.ConvergeHeld(ctx, op.h, compose.ScopeOf(op.g, d.Refs), func(have compose.State) (compose.Plan, error) {
+		if err := op.refuseSeeds(have); err != nil {
+			return nil, err
+		}
 		return compose.Diff(op.g, have, d)
 	}, op.m.Claim)
 	if err != nil {
@@ -109,6 +113,22 @@ func (op *opening) images(ctx context.Context) error {
 	}
 	done(counted(plan))
 	return nil
+}
+
+// refuseSeeds refuses images of the file, and those that it builds on, that hold data of a seed, whichever project's: what was sealed is for
+// who asks for it by x-strake.seed.
+func (op *opening) refuseSeeds(have compose.State) error {
+	var no RefusedError
+	for _, ref := range slices.Sorted(maps.Keys(have.Images)) {
+		if op.m.Seeds.IsSeed(have.Images[ref].Labels) {
+			no.Refused = append(no.Refused, &compose.HintedError{Err: fmt.Errorf("image %s holds data of a seed, which a preview does not allow", ref),
+				Next: "name the service's own image; x-strake.seed starts it from the project's seed"})
+		}
+	}
+	if len(no.Refused) == 0 {
+		return nil
+	}
+	return &no
 }
 
 // counted says how many images a plan built and pulled.

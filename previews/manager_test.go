@@ -135,6 +135,8 @@ func (seeds) Seal(context.Context, *compose.Project, func(string)) (previews.See
 	return previews.Seeded{}, nil
 }
 
+func (seeds) IsSeed(labels map[string]string) bool { return labels["seed"] != "" }
+
 // sources is a repository whose commits are compose files.
 type sources struct {
 	dir     string
@@ -304,6 +306,17 @@ func TestOpen_RefusesBeyondTheBudget(t *testing.T) {
 	}
 	if got := strings.Join(things(t, h), " "); strings.Contains(got, "pr-43") {
 		t.Errorf("of what was refused there is something: %s", got)
+	}
+}
+
+// TestOpen_RefusesASeedByItsName: what was sealed is for who asks for it by x-strake.seed.
+func TestOpen_RefusesASeedByItsName(t *testing.T) {
+	m, h, s := newRig(t)
+	h.SetImage("db:1", compose.Image{ID: "sha256:1", Labels: map[string]string{"seed": "other"}})
+	s.heads[42] = commitOf(1)
+	var no *previews.RefusedError
+	if _, err := m.Open(t.Context(), previews.OpenOptions{Change: previews.Change{PullRequest: 42}}); !errors.As(err, &no) || !strings.Contains(no.Error(), "db:1") {
+		t.Errorf("Open of a file that names the image of a seed = %v, want a RefusedError that names it", err)
 	}
 }
 

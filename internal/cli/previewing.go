@@ -148,6 +148,9 @@ type previewSeeds struct {
 
 var _ previews.Seeds = previewSeeds{}
 
+// IsSeed is whether an image with these labels holds data of a seed.
+func (previewSeeds) IsSeed(labels map[string]string) bool { return labels[seed.LabelProject] != "" }
+
 // Seal makes the seed of a project whose images are there.
 func (v previewSeeds) Seal(ctx context.Context, p *compose.Project, note func(string)) (previews.Seeded, error) {
 	if len(seed.Services(p)) == 0 {
