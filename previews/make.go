@@ -238,6 +238,7 @@ func (op *opening) start(ctx context.Context) error {
 // built. It returns the references of the images that the project builds too, sorted.
 func withImages(p, g *compose.Project) (*compose.Project, []string) {
 	out := p.Copy()
+	out.Settings.Registry = g.Settings.Registry // the policy's: a pull request does not choose where its seed is pulled from
 	var built []string
 	for name, s := range out.Services {
 		of, ok := g.Services[name]

@@ -67,11 +67,14 @@ func TestGateway_LocalStacks(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(trees[1].dir, "compose.yaml"), []byte(fmt.Sprintf(behindGateway, "three")), 0o644); err != nil {
 			t.Fatal(err)
 		}
+		if out, code := trees[0].strake(t, env, "up", "--dry-run", "db"); code == 0 {
+			t.Errorf("up of a service that is none: exit 0\n%s", out)
+		}
 		if out, code := trees[0].strake(t, env, "down", "-t", "0"); code != 0 {
 			t.Fatalf("down: exit %d\n%s", code, out)
 		}
-		if left := lab.Docker(t, e, "network", "ls", "-q", "--filter", "label=com.docker.compose.project="+trees[0].name); left != "" {
-			t.Errorf("down left network %s", left)
+		if left := lab.Docker(t, e, "network", "ls", "-q", "--filter", "name="+trees[0].name) + lab.Docker(t, e, "ps", "-aq", "--filter", "name="+trees[0].name); left != "" {
+			t.Errorf("down left %s", left)
 		}
 		if code, _ := get(t, gone); code != http.StatusNotFound {
 			t.Errorf("%s answers %d after down, want 404", gone, code)
@@ -79,11 +82,27 @@ func TestGateway_LocalStacks(t *testing.T) {
 		if code, text := get(t, trees[1].gatewayURLs(t, env)[0]); code != http.StatusOK || text != "page of three" {
 			t.Errorf("the other stack answers %d %q after a change, want its new page", code, text)
 		}
-		if out, code := trees[1].strake(t, env, "down", "-t", "0"); code != 0 {
-			t.Fatalf("down: exit %d\n%s", code, out)
+		other := strings.ReplaceAll(fmt.Sprintf(behindGateway, "three"), "gateway: true", "gateway: false")
+		if err := os.WriteFile(filepath.Join(trees[1].dir, "compose.yaml"), []byte(other), 0o644); err != nil {
+			t.Fatal(err)
 		}
-		if out, code := trees[1].strake(t, env, "prune", "-n"); code != 10 || !strings.Contains(out, "there is no stack for it") {
-			t.Errorf("prune -n without a stack: exit %d, want the gateway\n%s", code, out)
+		served := trees[1].gatewayURLs(t, env) // of an up that ends it
+		if left := lab.Docker(t, e, "network", "ls", "-q", "--filter", "name=strake-local-"+trees[1].name); left != "" || len(served) > 0 {
+			t.Errorf("without gateway network %q is left and %q is served", left, served)
+		}
+		if err := os.WriteFile(filepath.Join(trees[1].dir, "compose.yaml"), []byte(fmt.Sprintf(behindGateway, "three")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if len(trees[1].gatewayURLs(t, env)) != 2 {
+			t.Error("up with gateway again serves nothing")
+		}
+		// What Docker Compose takes down strake prunes.
+		lab.Docker(t, e, "compose", "-p", trees[1].name, "-f", filepath.Join(trees[1].dir, "compose.yaml"), "down", "-t", "0")
+		if out, code := trees[1].strake(t, env, "prune", "--yes", "--json"); code != 0 || !strings.Contains(out, "strake-local-"+trees[1].name) {
+			t.Errorf("prune after docker compose down: exit %d\n%s", code, out)
+		}
+		if left := lab.Docker(t, e, "network", "ls", "-q", "--filter", "name="+trees[1].name) + lab.Docker(t, e, "ps", "-aq", "--filter", "name="+trees[1].name); left != "" {
+			t.Errorf("prune left %s", left)
 		}
 	})
 }

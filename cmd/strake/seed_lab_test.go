@@ -17,7 +17,7 @@ services:
   db:
     image: %s
     environment: {POSTGRES_HOST_AUTH_METHOD: trust}
-    healthcheck: {test: [CMD, pg_isready, -q, -h, 127.0.0.1], interval: 1s}
+    healthcheck: {test: [CMD, pg_isready, -q, -h, 127.0.0.1], interval: 1s, retries: 60}
     x-strake: {seed: {with: [fill]}}
   fill:
     image: %[1]s
@@ -47,7 +47,7 @@ func TestSeed_StacksFromOneSeedDoNotSeeEachOther(t *testing.T) {
 	image := s.name + "-seed-db:" + strings.TrimSpace(key)
 	var stacks []stack
 	for n := range 10 {
-		one := newStack(t, e, fmt.Sprintf("services: {db: {image: %q, environment: {POSTGRES_HOST_AUTH_METHOD: trust}, healthcheck: {test: [CMD, pg_isready, -q, -h, 127.0.0.1], interval: 1s}}}", image))
+		one := newStack(t, e, fmt.Sprintf("services: {db: {image: %q, environment: {POSTGRES_HOST_AUTH_METHOD: trust}, healthcheck: {test: [CMD, pg_isready, -q, -h, 127.0.0.1], interval: 1s, retries: 60}}}", image))
 		one.name = fmt.Sprintf("%s-%d", s.name, n)
 		stacks = append(stacks, one)
 	}

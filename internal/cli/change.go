@@ -31,8 +31,8 @@ type change struct {
 	show    *progress // nil: a new one
 	asks    bool      // before containers go that hold data of their seed themselves
 	agreed  []string  // the names of those that may go unasked
-	// after is what follows where all went well; nil: nothing.
-	after func(context.Context) ([]served, error)
+	// after is what follows where all went well, with the state that it came to; nil: nothing.
+	after func(context.Context, compose.State) ([]served, error)
 }
 
 // outcome is what a change came to.
@@ -65,7 +65,7 @@ func (c change) do(ctx context.Context) (outcome, error) {
 	})
 	var addresses []served
 	if err == nil && c.after != nil {
-		addresses, err = c.after(ctx)
+		addresses, err = c.after(ctx, state)
 	}
 	stop()
 	show.exits(state)

@@ -65,10 +65,9 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 			return err
 		}
 	}
-	if !o.DryRun && len(o.Down.Services) == 0 {
-		if err := withdraw(ctx, s, e, name); err != nil {
-			return err
-		}
+	if len(o.Down.Services) == 0 {
+		g := &gatewayHost{streams: s, engine: e, owner: compose.ConvergeOptions{Owner: owner(s, "down"), Alive: isAlive, NoWait: o.NoWait}}
+		ch.after = func(ctx context.Context, _ compose.State) ([]served, error) { return nil, g.withdraw(ctx, name, true) }
 	}
 	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
 	if said {

@@ -284,28 +284,16 @@ func syncRoutes(ctx context.Context, s Streams, e *engine.Engine) error {
 	if err != nil {
 		return err
 	}
-	stacks, localErr := locals(ctx, e)
 	var routes []previews.Route
 	for _, r := range records {
 		if r.State != previews.Closing {
 			routes = append(routes, r.Routes...)
 		}
 	}
-	joinErrs := make([]error, 0, len(stacks)+1)
-	for _, l := range stacks {
-		joinErrs = append(joinErrs, l.join(ctx, e))
-		if l.runs() {
-			routes = append(routes, l.Routes...)
-			state.Networks = append(state.Networks, l.network)
-		}
-	}
-	joinErrs = append(joinErrs, joinNetworks(ctx, e, routes, state))
-	all := routesOf(records, state)
-	for _, l := range stacks {
-		l.addTo(&all)
-	}
-	table, routeErr := gateway.Valid(all) // what is wrong with one stack is not the others' loss
-	return errors.Join(unread, localErr, errors.Join(joinErrs...), routeErr, gateway.NewClient(gatewayDir).Replace(ctx, table))
+	joinErr := joinNetworks(ctx, e, routes, state)
+	table, routeErr := gateway.Valid(routesOf(records, state)) // what is wrong with one preview is not the others' loss
+	table = withLocals(ctx, s, e, table, state)
+	return errors.Join(unread, joinErr, routeErr, gateway.NewClient(gatewayDir).Replace(ctx, table))
 }
 
 // joinNetworks has the proxy take part in the networks of routes.

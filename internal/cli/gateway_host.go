@@ -84,6 +84,21 @@ func (g *gatewayHost) Address(ctx context.Context) (string, error) {
 	return g.format, nil
 }
 
+// running is how URLs are made where a gateway runs, whichever strake's it is; "" where none does.
+func (g *gatewayHost) running(ctx context.Context) (string, error) {
+	state, err := g.engine.Observe(ctx, compose.Scope{Project: gatewayProject})
+	if err != nil {
+		return "", err
+	}
+	port := publishedBy(state, gatewayHTTP)
+	for _, name := range []string{gatewayProxy, gatewayController} {
+		if port == 0 || !slices.ContainsFunc(state.Containers, func(c compose.Container) bool { return c.Name == name && c.Status == compose.Running }) {
+			return "", nil
+		}
+	}
+	return "http://%s:" + strconv.Itoa(port), nil
+}
+
 // ensure makes the gateway run, and returns its port on this machine. One that runs already is left as it is unless this is another
 // program than the one that it runs. Whatever it changes, the image included, it changes while it holds the gateway's claim: of two
 // commands that want a gateway the second finds that of the first.

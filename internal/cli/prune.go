@@ -88,6 +88,9 @@ func prune(ctx context.Context, s Streams, o pruneOptions) error {
 	var errs []error
 	var gone []leftover
 	for _, l := range all {
+		if l.Kind == "network" && strings.HasPrefix(l.Name, localName("")) {
+			_ = leave(ctx, e, l.Name) // the proxy may not have heard yet
+		}
 		if err := e.Do(ctx, l.step, nil); err != nil {
 			errs = append(errs, fmt.Errorf("remove %s %s: %w", l.Kind, l.Name, err))
 			continue
@@ -167,30 +170,28 @@ func leftovers(ctx context.Context, e *engine.Engine) ([]leftover, error) {
 	return append(all, gateway...), err
 }
 
-// localLeftovers are the records of local stacks of which nothing is left; served is whether the gateway serves one that is there.
+// localLeftovers are the records and networks of local stacks of which nothing is left; served is whether the gateway serves one that is
+// there.
 func localLeftovers(ctx context.Context, e *engine.Engine) (all []leftover, served bool, err error) {
 	marks, err := e.Observe(ctx, compose.Scope{Label: labelLocal})
 	if err != nil {
 		return nil, false, err
 	}
-	for _, c := range marks.Containers {
-		project := c.Labels[labelLocal]
-		if c.Name != localName(project) {
-			continue
+	gone := map[string]bool{}
+	for _, l := range partsOf(marks, func(labels map[string]string) string { return labels[labelLocal] }) {
+		project := l.Why // for the moment
+		if l.Name != localName(project) {
+			continue // somebody's own, with our label
 		}
-		stack, err := e.Observe(ctx, compose.Scope{Project: project})
-		if err != nil {
-			return nil, false, err
-		}
-		if len(stack.Containers) > 0 {
-			served = true
-			continue
-		}
-		all = append(all, removal("container", c.Name, c.ID, "of the gateway, for "+project+", which is gone"))
-		for _, n := range marks.Networks {
-			if n.Name == c.Name {
-				all = append(all, removal("network", n.Name, n.ID, "of the gateway, for "+project+", which is gone"))
+		if _, known := gone[project]; !known {
+			stack, err := e.Observe(ctx, compose.Scope{Project: project})
+			if err != nil {
+				return nil, false, err
 			}
+			gone[project] = len(stack.Containers) == 0
+		}
+		if served = served || !gone[project]; gone[project] {
+			all = append(all, removal(l.Kind, l.Name, l.step.Target, "of the gateway, for "+project+", which is gone"))
 		}
 	}
 	return all, served, nil
@@ -209,7 +210,8 @@ func deadClaims(ctx context.Context, e *engine.Engine) (dead []leftover, busy []
 		if c.Name != compose.ClaimName(project) {
 			continue // somebody's own, with our label
 		}
-		if !known || isAlive(holder) {
+		goal, _ := seed.Resetting(project, compose.State{Containers: []compose.Container{c}})
+		if !known || isAlive(holder) || goal != nil { // a reset that was killed is to be finished: its claim says whereto
 			busy = append(busy, project)
 			continue
 		}

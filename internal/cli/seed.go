@@ -180,10 +180,21 @@ func runningSeed(ctx context.Context, e *engine.Engine, p *compose.Project) (*se
 		return nil, "", err
 	}
 	key, mode := seed.Running(p, have)
+	if goal, by := seed.Resetting(p.Name, have); goal != nil {
+		if !isAlive(by) {
+			return nil, "", goal.Refused(p.Name)
+		}
+		key, mode = goal.Key, goal.Mode // what follows waits for it
+	}
 	if key == "" {
 		return nil, mode, nil
 	}
 	found, err := seed.Find(ctx, e, p, key)
+	for service, k := range seed.Others(p, have, key) {
+		if other, otherErr := seed.Find(ctx, e, p, k); other != nil && found != nil && otherErr == nil {
+			found.Sealed[service] = other.Sealed[service]
+		}
+	}
 	switch {
 	case err != nil || found != nil:
 		return found, mode, err

@@ -55,6 +55,7 @@ type seedRow struct {
 	Running  bool      `json:"running"` // the stack started from it
 	Where    []string  `json:"where"`   // "here", and the project's registry where that has it too
 	set      string
+	parted   bool // its images are of several builds
 }
 
 // seedLs lists the seeds that are here.
@@ -115,7 +116,9 @@ func seedRows(ctx context.Context, e *engine.Engine, project string) ([]seedRow,
 		rows[at].Services = append(rows[at].Services, service)
 		slices.Sort(rows[at].Services)
 		rows[at].Size += i.Size
-		rows[at].Whole = rows[at].Whole && rows[at].set == i.Labels[seed.LabelSet]
+		if rows[at].set != i.Labels[seed.LabelSet] {
+			rows[at].Whole, rows[at].parted = false, true
+		}
 	}
 	return rows, nil
 }
@@ -174,6 +177,8 @@ func locate(ctx context.Context, p *compose.Project, e *engine.Engine, o project
 func (r seedRow) what() string {
 	what := ""
 	switch {
+	case r.Saved && !r.Whole && !r.parted:
+		what = "saved, of other services"
 	case !r.Whole:
 		what = "unfinished: strake seed rm " + r.Key
 	case r.Exact:

@@ -88,7 +88,8 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := checkThere(p.Name, have); err != nil {
+	killed, _ := seed.Resetting(p.Name, have)
+	if err := checkThere(p.Name, have); err != nil && killed == nil {
 		return err
 	}
 	from, err := seedFor(ctx, s, o.Project, o.Name, o.NoWait)
@@ -96,12 +97,17 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 		return err
 	}
 	d := compose.DiffOptions{Offline: o.Project.Offline, Now: s.Now(), Version: buildVersion()}
-	_, mode := seed.Running(p, have)
-	scope := seed.ScopeOf(p, from, nil, nil)
-	scope.Containers = append(scope.Containers, compose.ClaimName(p.Name)) // it says in which mode, also when little of the stack is left
-	ch := change{streams: s, engine: e, scope: scope, command: "seed reset", claim: seed.ResetCommand(from.Key, mode), noWait: o.NoWait, reading: "looking at what runs",
+	goal := seed.Goal{Key: from.Key, Services: o.Services}
+	if _, goal.Mode = seed.Running(p, have); killed != nil {
+		goal.Mode = killed.Mode // what is left of the stack may not say it
+	}
+	command := strings.Join(append([]string{"seed reset"}, o.Services...), " ")
+	if o.Name != "" {
+		command += " --to " + o.Name
+	}
+	ch := change{streams: s, engine: e, scope: seed.ScopeOf(p, from, nil, nil), command: command, claim: goal.Command(), noWait: o.NoWait, reading: "looking at what runs",
 		plan: func(have compose.State) (compose.Plan, error) {
-			return seed.Reset(p, have, from, o.Name == "", o.Services, d)
+			return seed.Reset(p, have, from, goal.Mode, o.Name == "", o.Services, d)
 		}}
 	if !o.Yes {
 		if err := askForReset(ctx, s, ch, from.Key); err != nil {
@@ -125,7 +131,8 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 
 // checkThere refuses to reset a stack of which nothing is there, before a seed is built for it.
 func checkThere(project string, have compose.State) error {
-	if len(have.Containers) > 0 || len(have.Volumes) > 0 {
+	ours := func(c compose.Container) bool { return c.Labels[compose.LabelProject] == project }
+	if slices.ContainsFunc(have.Containers, ours) || len(have.Volumes) > 0 {
 		return nil
 	}
 	return &compose.HintedError{Err: fmt.Errorf("nothing of %s is there that could be reset: it has no container and no volume", project), Next: "strake up --seed starts it from its seed"}
@@ -185,7 +192,7 @@ func seedPrune(ctx context.Context, s Streams, o seedOptions) error {
 	removed := []string{}
 	kept := 0
 	for _, r := range rows {
-		if r.Exact || r.Saved && r.Whole || r.Base {
+		if r.Exact || r.Saved || r.Base {
 			continue
 		}
 		if kept++; kept <= o.Keep {

@@ -230,12 +230,12 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		_ = e.Close() // nothing was done with it
 		return nil, change{}, err
 	}
-	if o.from == nil {
-		ch.scope = compose.ScopeOf(p, d.Refs)
-		ch.plan = func(have compose.State) (compose.Plan, error) { return compose.Diff(p, have, d) }
-		return p, ch, nil
+	want := p
+	ch.scope, ch.plan = compose.ScopeOf(p, d.Refs), func(have compose.State) (compose.Plan, error) { return compose.Diff(p, have, d) }
+	if o.from != nil {
+		want = seed.Apply(p, o.from, seed.Volume, d.Services)
+		ch.scope, ch.plan = seed.ScopeOf(p, o.from, d.Services, d.Refs), func(have compose.State) (compose.Plan, error) { return seed.Plan(p, have, o.from, o.SeedMode, d) }
 	}
-	ch.scope = seed.ScopeOf(p, o.from, d.Services, d.Refs)
-	ch.plan = func(have compose.State) (compose.Plan, error) { return seed.Plan(p, have, o.from, o.SeedMode, d) }
-	return seed.Apply(p, o.from, seed.Volume, d.Services), ch, nil
+	ch.scope.Containers = append(ch.scope.Containers, localName(p.Name)) // for what follows the run
+	return want, ch, nil
 }

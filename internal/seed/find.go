@@ -95,8 +95,7 @@ func checkTags(ctx context.Context, h compose.Host, p *compose.Project, key stri
 }
 
 // Running is the key of the seed that a stack was started from, "" for none, and how: in mode Layer data is in containers where there
-// could be volumes, in mode Volume in volumes, which may be all that there is of the stack. Where a reset is under way, or was killed,
-// and the project's claim is in have, it is what that reset goes back to: between the old data and the new nothing else knows it.
+// could be volumes, in mode Volume in volumes, which may be all that there is of the stack.
 func Running(p *compose.Project, have compose.State) (key string, mode Mode) {
 	mode = Volume
 	for _, v := range have.Volumes {
@@ -120,35 +119,73 @@ func Running(p *compose.Project, have compose.State) (key string, mode Mode) {
 			}
 		}
 	}
-	for _, c := range have.Containers {
-		var by compose.Owner
-		if c.Name != compose.ClaimName(p.Name) || json.Unmarshal([]byte(c.Labels[compose.LabelOwner]), &by) != nil {
-			continue
-		}
-		if words := resetCommand.FindStringSubmatch(by.Command); words != nil {
-			return words[1], Mode(words[2])
-		}
-	}
 	return key, mode
 }
 
-// ResetCommand is what a reset of a stack calls itself in its claim, for people and for Running.
-func ResetCommand(key string, mode Mode) string {
-	return fmt.Sprintf("seed reset --to %s in %s mode", key, mode)
+// Goal is where a reset takes a stack: between the old data and the new nothing of the stack says it, but the claim of who resets.
+type Goal struct {
+	Key      string
+	Mode     Mode
+	Services []string // nil: all seeded ones
 }
 
-// resetCommand reads what ResetCommand says, with the program's name before it.
-var resetCommand = regexp.MustCompile(`^\S+ seed reset --to (\S+) in (\S+) mode$`)
+// Command is what a reset calls itself in its claim, for people and for Resetting.
+func (g Goal) Command() string {
+	return fmt.Sprintf("seed reset %s in %s mode", g.args(), g.Mode)
+}
 
-// Remove removes a seed's images under the claim of who builds seeds, and returns false where a container of the project was
-// started from it: then nothing is removed.
+// args are the arguments with which a reset does the same again.
+func (g Goal) args() string {
+	return strings.Join(slices.Concat(g.Services, []string{"--to", g.Key}), " ")
+}
+
+// Refused is why nothing but the same reset goes on from here, after it was killed: data may be missing, or be of two seeds.
+func (g Goal) Refused(project string) error {
+	return &compose.HintedError{Err: fmt.Errorf("strake seed reset of %s to seed %s was killed: some of its data is missing, or is not that seed's yet", project, g.Key),
+		Next: "strake seed reset " + g.args() + " --yes finishes it"}
+}
+
+// Resetting is the reset that holds the claim of a project, which may have died; nil where none does. have must have been observed with
+// the claim.
+func Resetting(project string, have compose.State) (*Goal, compose.Owner) {
+	for _, c := range have.Containers {
+		var by compose.Owner
+		if c.Name != compose.ClaimName(project) || json.Unmarshal([]byte(c.Labels[compose.LabelOwner]), &by) != nil {
+			continue
+		}
+		if words := resetCommand.FindStringSubmatch(by.Command); words != nil {
+			return &Goal{Key: words[2], Mode: Mode(words[3]), Services: strings.Fields(words[1])}, by
+		}
+	}
+	return nil, compose.Owner{}
+}
+
+// resetCommand reads what Command says, with the program's name before it.
+var resetCommand = regexp.MustCompile(`^\S+ seed reset (.*?)--to (\S+) in (\S+) mode$`)
+
+// Others are the seeds, by service, that containers of the stack run on themselves and that are not key: a service was reset alone.
+func Others(p *compose.Project, have compose.State, key string) map[string]string {
+	all := map[string]string{}
+	for _, c := range have.Containers {
+		k := c.Labels[LabelKey]
+		if k != "" && k != key && c.Labels[compose.LabelProject] == p.Name && !c.IsOneOff() && c.ImageRef == Ref(p.Name, c.Service(), k) {
+			all[c.Service()] = k
+		}
+	}
+	return all
+}
+
+// Remove removes a seed's images under the claim of who builds seeds, and returns false where a container of the project, or of one of its
+// previews, was started from it: then nothing is removed.
 func Remove(ctx context.Context, e Engine, project, key string, services []string, o compose.ConvergeOptions) (gone bool, err error) {
 	err = compose.Hold(ctx, e, ScratchName(project), o, func(held compose.Host) error {
-		state, err := held.Observe(ctx, compose.Scope{Project: project})
+		state, err := held.Observe(ctx, compose.Scope{Project: project, Label: LabelKey + "=" + key}) // previews are projects of their own
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(state.Containers, func(c compose.Container) bool { return c.Labels[LabelKey] == key }) {
+		if slices.ContainsFunc(state.Containers, func(c compose.Container) bool {
+			return c.Labels[LabelKey] == key && (c.Labels[LabelProject] == project || c.Labels[compose.LabelProject] == project)
+		}) {
 			return nil
 		}
 		for _, service := range services {

@@ -156,9 +156,9 @@ func Lost(project string, have compose.State, plan compose.Plan) []compose.Conta
 	return all
 }
 
-// Reset is the plan that takes a stack's services (nil: all seeded ones) back to a seed, in the mode in which it runs. Unless exact, that
+// Reset is the plan that takes a stack's services (nil: all seeded ones) back to a seed, in the mode in which it runs (Running). Unless exact, that
 // the seed is the one of the project as it is, the migrations run again.
-func Reset(p *compose.Project, have compose.State, from *Seed, exact bool, services []string, o compose.DiffOptions) (compose.Plan, error) {
+func Reset(p *compose.Project, have compose.State, from *Seed, mode Mode, exact bool, services []string, o compose.DiffOptions) (compose.Plan, error) {
 	if err := checkApart(p, have); err != nil {
 		return nil, err
 	}
@@ -170,7 +170,6 @@ func Reset(p *compose.Project, have compose.State, from *Seed, exact bool, servi
 			return nil, &compose.HintedError{Err: fmt.Errorf("service %s is not seeded", name), Next: "the seeded services are " + strings.Join(Services(p), ", ")}
 		}
 	}
-	_, mode := Running(p, have)
 	want := Apply(p, from, mode, nil)
 	var again []string
 	if m := p.Settings.Migrate.Service; m != "" && !exact {
