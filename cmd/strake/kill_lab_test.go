@@ -94,10 +94,7 @@ func (s stack) strake(t *testing.T, env []string, args ...string) (string, int) 
 // TestUp_KilledAnywhere: an up that is killed at a random moment leaves nothing that the next one does not put right:
 // exactly the wanted containers, with their data.
 func TestUp_KilledAnywhere(t *testing.T) {
-	seeds := uint64(5)
-	if os.Getenv("STRAKE_SOAK") != "" {
-		seeds = 60
-	}
+	seeds := lab.Count(5, 60)
 	lab.Each(t, func(t *testing.T, e lab.Engine) {
 		s := newStack(t, e, killed)
 		begin := time.Now()

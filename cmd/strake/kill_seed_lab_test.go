@@ -52,10 +52,7 @@ func newSeeded(t *testing.T, e lab.Engine) stack {
 // TestSeed_KilledAnywhere: a command about seeds that is killed at a random moment leaves no seed that is not whole, and nothing that
 // the next one does not put right.
 func TestSeed_KilledAnywhere(t *testing.T) {
-	seeds := uint64(5)
-	if os.Getenv("STRAKE_SOAK") != "" {
-		seeds = 40
-	}
+	seeds := lab.Count(5, 40)
 	lab.Each(t, func(t *testing.T, e lab.Engine) {
 		s := newSeeded(t, e)
 		begin := time.Now()

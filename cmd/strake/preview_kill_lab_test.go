@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,10 +18,7 @@ import (
 // TestPreview_KilledAnywhere: an open, an update or a close that is killed at a random moment leaves nothing that sync does not put
 // right: what is there afterwards is of previews that are listed, and of the generations that serve.
 func TestPreview_KilledAnywhere(t *testing.T) {
-	seeds := uint64(5)
-	if os.Getenv("STRAKE_SOAK") != "" {
-		seeds = 60
-	}
+	seeds := lab.Count(5, 60)
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		pruned(t, e)
 		r := newRepository(t, e)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -98,10 +97,7 @@ func talk(ctx context.Context, url string) (said int, err error) {
 
 // TestPreview_UpdatesLoseNoRequest: 200 requests a second are answered through updates, and the WebSockets of another preview go on.
 func TestPreview_UpdatesLoseNoRequest(t *testing.T) {
-	updates := 3
-	if os.Getenv("STRAKE_SOAK") != "" {
-		updates = 10
-	}
+	updates := lab.Count(3, 10)
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		pruned(t, e)
 		r := newRepository(t, e)

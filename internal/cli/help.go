@@ -140,3 +140,17 @@ func wrapped(text string, column int) string {
 	}
 	return b.String()
 }
+
+// group is a command that has only others below it.
+func group(c *cli.Command, below ...*cli.Command) *cli.Command {
+	c.Action = func(ctx *cli.Context) error { return unknownSubcommand(ctx.Command, "") }
+	for _, b := range below {
+		b.HelpName = c.Name + " " + b.Name
+		b.CustomHelpTemplate, b.OnUsageError, b.HideHelpCommand = commandText(b), onUsageError, true
+		if b.ArgsUsage == "" {
+			b.ArgsUsage = " "
+		}
+	}
+	c.Subcommands = below
+	return c
+}

@@ -35,23 +35,11 @@ type previewOptions struct {
 }
 
 func newPreview() *cli.Command {
-	with := func(c *cli.Command) *cli.Command {
-		c.HelpName = "preview " + c.Name
-		c.CustomHelpTemplate, c.OnUsageError, c.HideHelpCommand = commandText(c), onUsageError, true
-		if c.ArgsUsage == "" {
-			c.ArgsUsage = " "
-		}
-		return c
-	}
-	return &cli.Command{
+	return group(&cli.Command{
 		Name: "preview", Usage: "Give a pull request a stack, data and a URL of its own, and take all of it away again.",
 		UsageText:   "strake preview open 42     # pull request 42, at its newest commit\nstrake preview list\nstrake preview close 42    # removes all of it, and looks that it is gone",
 		Description: "0 done, 1 failed, 2 wrong usage, 3 not healthy or not ready in time, 4 held by another (with --no-wait), 130 interrupted",
-		Action:      func(c *cli.Context) error { return unknownSubcommand(c.Command, "") },
-		Subcommands: []*cli.Command{with(newPreviewOpen()), with(newPreviewClose()), with(newPreviewList()), with(newPreviewShow()), with(newPreviewURL()),
-			with(newPreviewSleep()), with(newPreviewWake()), with(newPreviewExtend()), with(newPreviewSync()),
-			with(newPreviewLogs()), with(newPreviewExec()), with(newPreviewForward()), with(newPreviewTest())},
-	}
+	}, newPreviewOpen(), newPreviewClose(), newPreviewList(), newPreviewShow(), newPreviewURL(), newPreviewSleep(), newPreviewWake(), newPreviewExtend(), newPreviewSync(), newPreviewLogs(), newPreviewExec(), newPreviewForward(), newPreviewTest())
 }
 
 // changeFlags say what a preview is of, beside a number of a pull request.

@@ -14,21 +14,11 @@ import (
 )
 
 func newSeed() *cli.Command {
-	with := func(c *cli.Command) *cli.Command {
-		c.HelpName = "seed " + c.Name
-		c.CustomHelpTemplate, c.OnUsageError, c.HideHelpCommand = commandText(c), onUsageError, true
-		if c.ArgsUsage == "" {
-			c.ArgsUsage = " "
-		}
-		return c
-	}
-	return &cli.Command{
+	return group(&cli.Command{
 		Name: "seed", Usage: "Keep the data of a stack as an image, from which stacks start.",
 		UsageText:   "strake seed build      # make the seed of this commit, unless it is there\nstrake up --seed       # start from it",
 		Description: "0 done, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 130 interrupted",
-		Action:      func(c *cli.Context) error { return unknownSubcommand(c.Command, "") },
-		Subcommands: []*cli.Command{with(newSeedBuild()), with(newSeedKey()), with(newSeedLs()), with(newSeedRm()), with(newSeedSave()), with(newSeedReset()), with(newSeedPrune()), with(newSeedPush()), with(newSeedPull())},
-	}
+	}, newSeedBuild(), newSeedKey(), newSeedLs(), newSeedRm(), newSeedSave(), newSeedReset(), newSeedPrune(), newSeedPush(), newSeedPull())
 }
 
 // seedOptions are the flags of the seed commands.
