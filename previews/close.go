@@ -105,13 +105,16 @@ func (m *Manager) close(ctx context.Context, h compose.Host, r *Record) (Receipt
 		}
 	}
 	errs = append(errs, m.removeImages(ctx, h, receipt.Images))
+	seeds, left, err := m.Seeds.Drop(ctx, h, r.Stack, "") // also of an open that was killed before it had used one
+	errs = append(errs, err)
+	receipt.Images, receipt.Left = append(receipt.Images, seeds...), append(receipt.Left, left...)
 	trees, err := m.Sources.Trees(ctx, r.Stack) // also of an open that was killed before it had made anything else
 	errs = append(errs, err)
 	names = append(names, trees...)
 	slices.Sort(names)
 	names = slices.Compact(names)
 	receipt.Trees = append(receipt.Trees, names...)
-	left, err := m.Sources.Remove(ctx, names)
+	left, err = m.Sources.Remove(ctx, names)
 	errs = append(errs, err)
 	receipt.Left = append(receipt.Left, left...)
 	still, err := m.left(ctx, r)

@@ -75,8 +75,12 @@ type Seeded struct {
 
 // Seeds makes seeds be there.
 type Seeds interface {
-	// Seal makes the seed of a project whose images are there, unless it is there.
-	Seal(ctx context.Context, p *compose.Project, note func(string)) (Seeded, error)
+	// Seal finds the seed from which a stack of the project starts, whose images are there: that of a commit's files, or of the nearest
+	// commit before it on which only migrations have to run. Where there is none it makes one, which is the stack's own: nobody else starts
+	// from what the files of a pull request made.
+	Seal(ctx context.Context, stack, commit string, p *compose.Project, note func(string)) (Seeded, error)
+	// Drop removes the images of the seeds that are a stack's own, but for that of a key; left are those that something runs on.
+	Drop(ctx context.Context, held compose.Host, stack, but string) (gone, left []string, err error)
 	// IsSeed is whether an image with these labels holds data of a seed: a file of a pull request cannot name it.
 	IsSeed(labels map[string]string) bool
 }

@@ -174,7 +174,7 @@ func (op *opening) diffOptions(ctx context.Context) (compose.DiffOptions, error)
 // data makes the seed be there, and has the generation start from it.
 func (op *opening) data(ctx context.Context) (err error) {
 	done := op.phase("data")
-	if op.seeded, err = op.m.Seeds.Seal(ctx, op.p, func(text string) { op.m.note("seed: %s", text) }); err != nil {
+	if op.seeded, err = op.m.Seeds.Seal(ctx, op.r.Stack, op.to.ID, op.p, func(text string) { op.m.note("seed: %s", text) }); err != nil {
 		return err
 	}
 	if op.seeded.Apply == nil {

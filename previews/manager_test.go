@@ -131,8 +131,12 @@ func (r *router) Leave(context.Context, string) error                { return ni
 
 type seeds struct{}
 
-func (seeds) Seal(context.Context, *compose.Project, func(string)) (previews.Seeded, error) {
+func (seeds) Seal(context.Context, string, string, *compose.Project, func(string)) (previews.Seeded, error) {
 	return previews.Seeded{}, nil
+}
+
+func (seeds) Drop(context.Context, compose.Host, string, string) (gone, left []string, err error) {
+	return nil, nil, nil
 }
 
 func (seeds) IsSeed(labels map[string]string) bool { return labels["seed"] != "" }

@@ -319,7 +319,7 @@ func (op *opening) retire(ctx context.Context, before Record) error {
 	return errors.Join(err, op.dropImages(ctx, op.built))
 }
 
-// dropImages removes the images of the preview that are of former commits and that no other preview uses.
+// dropImages removes the images and seeds of the preview that are of former commits and that no other preview uses.
 func (op *opening) dropImages(ctx context.Context, keep []string) error {
 	used, err := op.m.usedImages(ctx, op.r.Stack)
 	if err != nil {
@@ -327,8 +327,9 @@ func (op *opening) dropImages(ctx context.Context, keep []string) error {
 	}
 	old := slices.DeleteFunc(slices.Clone(op.r.Images), func(ref string) bool { return slices.Contains(keep, ref) || slices.Contains(used, ref) })
 	err = op.m.removeImages(ctx, op.h, old)
+	_, _, dropErr := op.m.Seeds.Drop(ctx, op.h, op.r.Stack, op.seeded.Key) // what kept data runs on stays, for a later time
 	op.r.Images = keep
-	return errors.Join(err, op.m.write(ctx, op.r))
+	return errors.Join(err, dropErr, op.m.write(ctx, op.r))
 }
 
 // clearStale removes generations that an open left which was killed, and those that failed.

@@ -56,7 +56,7 @@ func beginPreviews(ctx context.Context, s Streams, o previewOptions, command str
 	claim := compose.ConvergeOptions{Owner: owner(s, command), Alive: isAlive, NoWait: o.NoWait, Planned: w.show.planned,
 		Held: func(held *compose.HeldError) { w.show.warn("waiting: " + held.Error()) }, Run: compose.RunOptions{Note: w.show.note}}
 	w.manager = &previews.Manager{Host: previewHost{e}, Router: &gatewayHost{streams: s, engine: e, owner: claim},
-		Seeds: previewSeeds{s, e, o.Project}, Sources: sources, HostName: "local", Claim: claim, Version: buildVersion(), Now: s.Now,
+		Seeds: previewSeeds{s, e, o.Project, sources.dir}, Sources: sources, HostName: "local", Claim: claim, Version: buildVersion(), Now: s.Now,
 		Inputs: compose.InputOptions{CacheDir: cacheDir(s)}, Note: w.show.say}
 	return w, nil
 }
@@ -144,6 +144,7 @@ type previewSeeds struct {
 	streams Streams
 	engine  *engine.Engine
 	project projectOptions
+	dir     string // of the project in the repository
 }
 
 var _ previews.Seeds = previewSeeds{}
@@ -151,8 +152,14 @@ var _ previews.Seeds = previewSeeds{}
 // IsSeed is whether an image with these labels holds data of a seed.
 func (previewSeeds) IsSeed(labels map[string]string) bool { return labels[seed.LabelProject] != "" }
 
-// Seal makes the seed of a project whose images are there.
-func (v previewSeeds) Seal(ctx context.Context, p *compose.Project, note func(string)) (previews.Seeded, error) {
+// Drop removes the seeds that were made for one preview.
+func (v previewSeeds) Drop(ctx context.Context, held compose.Host, stack, but string) (gone, left []string, err error) {
+	return seed.Drop(ctx, seedEngine{v.engine}, held, stack, but)
+}
+
+// Seal finds the seed of a project whose images are there: here, in the policy's registry, or that of a commit before on which only the
+// migrations have to run. Where there is none it makes one that is the stack's own.
+func (v previewSeeds) Seal(ctx context.Context, stack, commit string, p *compose.Project, note func(string)) (previews.Seeded, error) {
 	if len(seed.Services(p)) == 0 {
 		return previews.Seeded{}, nil
 	}
@@ -160,31 +167,56 @@ func (v previewSeeds) Seal(ctx context.Context, p *compose.Project, note func(st
 	if err != nil {
 		return previews.Seeded{}, err
 	}
-	key := k.facts.Key()
 	if err := k.pullFirst(ctx, v.streams, v.project, false); err != nil {
 		return previews.Seeded{}, err
 	}
-	o, err := k.options(ctx, v.streams, false)
-	if err != nil {
-		return previews.Seeded{}, err
-	}
-	o.Note = note
-	built, err := seed.Build(ctx, seedEngine{v.engine}, p, o)
-	if step := (*seed.StepError)(nil); errors.As(err, &step) {
-		return previews.Seeded{}, &previews.StepError{Service: step.Service, Log: step.Log, Err: err}
+	key, built := k.facts.Key(), false
+	found, err := seed.Find(ctx, v.engine, p, key)
+	if err == nil && found == nil {
+		found, built, err = v.own(ctx, k, stack, commit, note)
 	}
 	if err != nil {
 		return previews.Seeded{}, err
 	}
-	found, err := namedSeed(ctx, v.engine, p, key)
-	if err != nil {
-		return previews.Seeded{}, err
-	}
-	s := previews.Seeded{Key: key, Built: built, Apply: func(p *compose.Project) *compose.Project { return seed.Apply(p, found, seed.Layer, nil) }}
+	s := previews.Seeded{Key: found.Key, Built: built, Apply: func(p *compose.Project) *compose.Project { return seed.Apply(p, found, seed.Layer, nil) }}
 	for name, sealed := range found.Sealed {
 		if sealed.Volumes == nil {
 			s.Holders = append(s.Holders, name)
 		}
 	}
 	return s, nil
+}
+
+// own finds the nearest seed on which a preview's own migrations run, or makes one that no other stack starts from; false: it was there.
+func (v previewSeeds) own(ctx context.Context, k seeding, stack, commit string, note func(string)) (*seed.Seed, bool, error) {
+	k.facts.For = stack
+	o, err := k.withBase(ctx, sealing(v.streams, k.facts, k.state, "preview open", false))
+	if err != nil {
+		return nil, false, err
+	}
+	o.Commits, o.Clean, o.Note = ancestorsOf(ctx, v.streams, v.dir, commit), true, note
+	key := k.facts.Key()
+	found, err := seed.Find(ctx, v.engine, k.p, key)
+	if err != nil || found != nil {
+		return found, false, err
+	}
+	near, err := seed.Nearest(ctx, seedEngine{v.engine}, k.p, o)
+	if err != nil {
+		return nil, false, err
+	}
+	if near != "" {
+		note("starting from seed " + near + " of a commit before: the migrations run on it")
+		found, err := namedSeed(ctx, v.engine, k.p, near)
+		return found, false, err
+	}
+	built, err := seed.Build(ctx, seedEngine{v.engine}, k.p, o)
+	if step := (*seed.StepError)(nil); errors.As(err, &step) {
+		err = &previews.StepError{Service: step.Service, Log: step.Log, Err: err}
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	note("made for this preview alone; strake seed build on the default branch makes one that all previews start from")
+	found, err = namedSeed(ctx, v.engine, k.p, key)
+	return found, built, err
 }

@@ -85,6 +85,11 @@ func (k seeding) build(ctx context.Context, s Streams, from projectOptions, noWa
 func (k seeding) options(ctx context.Context, s Streams, noWait bool) (seed.BuildOptions, error) {
 	o := sealing(s, k.facts, k.state, "seed build", noWait)
 	o.Commits, o.Clean = commitsOf(ctx, s, k.p.WorkingDir)
+	return k.withBase(ctx, o)
+}
+
+// withBase adds to the options of a build what its seed has in common with others.
+func (k seeding) withBase(ctx context.Context, o seed.BuildOptions) (seed.BuildOptions, error) {
 	var err error
 	o.Base, err = seed.BaseOf(ctx, k.p, k.facts, o.Files)
 	return o, err

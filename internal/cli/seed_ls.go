@@ -47,13 +47,14 @@ type seedRow struct {
 	Key      string    `json:"key"`
 	Services []string  `json:"services"`
 	Created  time.Time `json:"created"`
-	Size     int64     `json:"size"`    // bytes, with the layers of the images below
-	Exact    bool      `json:"exact"`   // of the files as they are, whole or not: a build may be under way
-	Base     bool      `json:"base"`    // that of the files as they are would be built on it
-	Saved    bool      `json:"saved"`   // under a name
-	Whole    bool      `json:"whole"`   // false: what a killed command left
-	Running  bool      `json:"running"` // the stack started from it
-	Where    []string  `json:"where"`   // "here", and the project's registry where that has it too
+	Size     int64     `json:"size"`          // bytes, with the layers of the images below
+	Exact    bool      `json:"exact"`         // of the files as they are, whole or not: a build may be under way
+	Base     bool      `json:"base"`          // that of the files as they are would be built on it
+	Saved    bool      `json:"saved"`         // under a name
+	Whole    bool      `json:"whole"`         // false: what a killed command left
+	Running  bool      `json:"running"`       // the stack started from it
+	Where    []string  `json:"where"`         // "here", and the project's registry where that has it too
+	For      string    `json:"for,omitempty"` // the preview that made it for itself
 	set      string
 	parted   bool // its images are of several builds
 }
@@ -111,7 +112,7 @@ func seedRows(ctx context.Context, e *engine.Engine, project string) ([]seedRow,
 		}
 		at := slices.IndexFunc(rows, func(r seedRow) bool { return r.Key == key })
 		if at < 0 {
-			rows, at = append(rows, seedRow{Key: key, Created: i.Created, Saved: seed.CheckName(key) == nil, Whole: true, Where: []string{"here"}, set: i.Labels[seed.LabelSet]}), len(rows)
+			rows, at = append(rows, seedRow{Key: key, Created: i.Created, Saved: seed.CheckName(key) == nil, Whole: true, Where: []string{"here"}, For: i.Labels[seed.LabelFor], set: i.Labels[seed.LabelSet]}), len(rows)
 		}
 		rows[at].Services = append(rows[at].Services, service)
 		slices.Sort(rows[at].Services)
@@ -181,6 +182,8 @@ func (r seedRow) what() string {
 		what = "saved, of other services"
 	case !r.Whole:
 		what = "unfinished: strake seed rm " + r.Key
+	case r.For != "":
+		what = "preview " + r.For + "'s own"
 	case r.Exact:
 		what = "yes"
 	case r.Base:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/seed"
+	"github.com/strake-dev/strake/previews"
 )
 
 func newSeedSave() *cli.Command {
@@ -195,7 +196,17 @@ func seedPrune(ctx context.Context, s Streams, o seedOptions) error {
 		if r.Exact || r.Saved || r.Base {
 			continue
 		}
-		if kept++; kept <= o.Keep {
+		stays := kept < o.Keep
+		if r.For != "" { // it goes with its preview
+			of, err := e.Observe(ctx, compose.Scope{Project: r.For, Label: previews.LabelPreview + "=" + r.For})
+			if err != nil {
+				return err
+			}
+			stays = len(of.Containers) > 0
+		} else {
+			kept++
+		}
+		if stays {
 			continue
 		}
 		gone, err := seed.Remove(ctx, seedEngine{e}, p.Name, r.Key, r.Services, claimOptions(s, "seed prune", o.NoWait))

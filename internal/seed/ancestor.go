@@ -50,7 +50,8 @@ func (b *build) findAncestor(ctx context.Context) (*ancestor, error) {
 		key := i.Labels[LabelKey]
 		at := slices.Index(commits, i.Labels[LabelCommit])
 		other := Base{Data: i.Labels[LabelData], Migrations: strings.Split(i.Labels[LabelMigrations], ",")}
-		if i.Labels[LabelProject] != b.p.Name || at < 0 || at >= nearest || !base.extends(other) {
+		own := i.Labels[LabelFor] == "" || i.Labels[LabelFor] == b.o.Facts.For
+		if i.Labels[LabelProject] != b.p.Name || !own || at < 0 || at >= nearest || !base.extends(other) {
 			continue
 		}
 		found, err := Find(ctx, b, b.p, key)

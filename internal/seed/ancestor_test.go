@@ -33,6 +33,8 @@ func TestNearest_IsTheNearestThatIsNotTooDeepNorTooLarge(t *testing.T) {
 		return Image{Tags: []string{Ref("shop", "db", key)}, Size: size, Labels: map[string]string{LabelProject: "shop", LabelService: "db", LabelKey: key, LabelSet: key, LabelData: "d",
 			LabelMigrations: migrations, LabelCommit: commit, LabelDepth: fmt.Sprint(depth), LabelFlat: fmt.Sprint(flat)}}
 	}
+	foreign := seed("foreign", "c1", "m1", 1, 100, 100)
+	foreign.Labels[LabelFor] = "shop-pr-7"
 	near, far := seed("near", "c1", "m1", 1, 100, 100), seed("far", "c2", "m1", 1, 100, 100)
 	for _, c := range []struct {
 		name   string
@@ -46,6 +48,7 @@ func TestNearest_IsTheNearestThatIsNotTooDeepNorTooLarge(t *testing.T) {
 		{"31 % more", []Image{far, seed("large", "c1", "m1", 2, 131, 100)}, "far"},
 		{"30 % more", []Image{far, seed("large", "c1", "m1", 2, 130, 100)}, "large"},
 		{"a commit that is no ancestor", []Image{seed("other", "c9", "m1", 1, 100, 100)}, ""},
+		{"one that a pull request made for itself", []Image{far, foreign}, "far"},
 		{"a migration that was edited since", []Image{far, seed("edited", "c1", "m1,m0", 1, 100, 100)}, "far"},
 	} {
 		o := BuildOptions{Base: Base{Data: "d", Migrations: []string{"m1", "m2"}}, Commits: []string{"c0", "c1", "c2"},

@@ -173,6 +173,9 @@ func (b *build) publishAll(ctx context.Context) error {
 // labels are those of a seed's image.
 func (b *build) labels(service string) map[string]string {
 	all := map[string]string{LabelProject: b.p.Name, LabelService: service, LabelKey: b.key, LabelSet: b.set}
+	if b.o.Facts.For != "" {
+		all[LabelFor] = b.o.Facts.For
+	}
 	if b.o.Base.Data == "" {
 		return all
 	}

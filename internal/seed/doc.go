@@ -38,6 +38,8 @@ const (
 	// LabelDepth is how many seeds this one was made of, one on top of the other; LabelFlat is the size of the first in bytes.
 	LabelDepth = "dev.strake.seed.depth"
 	LabelFlat  = "dev.strake.seed.flat"
+	// LabelFor is Facts.For, on seeds that one preview made for itself.
+	LabelFor = "dev.strake.seed.for"
 	// LabelVolumes is on images that hold volumes alone: the keys of the volumes in the file, in order, joined by commas. The data of
 	// the n-th (from 0) is in folder /n.
 	LabelVolumes = "dev.strake.seed.volumes"

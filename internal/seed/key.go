@@ -19,7 +19,10 @@ import (
 
 // Facts are everything that a seed's data depends on, in the form that is digested. No secret is in them.
 type Facts struct {
-	Version  int            `json:"version"` // of this form
+	Version int `json:"version"` // of this form
+	// For is the preview's stack that alone starts from the seed, "" for whoever has the key. What a pull request makes of data is its own:
+	// not all that its files can change is in a key.
+	For      string         `json:"for,omitempty"`
 	Platform string         `json:"platform"`
 	Services []ServiceFacts `json:"services"`
 	Steps    []RunFacts     `json:"steps"`           // in the order in which they run
@@ -66,7 +69,7 @@ func BaseOf(ctx context.Context, p *compose.Project, f Facts, o compose.InputOpt
 		return Base{}, nil
 	}
 	f.Steps = slices.Clone(f.Steps)
-	f.Steps[i].Inputs = ""
+	f.Steps[i].Inputs, f.For = "", ""
 	base := Base{Data: f.Key()}
 	files, err := compose.FileDigests(ctx, p, name, p.Settings.Services[name].Inputs, o)
 	for _, path := range slices.Sorted(maps.Keys(files)) {
