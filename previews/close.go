@@ -135,7 +135,7 @@ func (m *Manager) close(ctx context.Context, h compose.Host, r *Record) (Receipt
 
 // syncRouter has the gateway forget what is closed. Where there is no gateway there are no routes.
 func (m *Manager) syncRouter(ctx context.Context) {
-	if err := m.Router.Sync(ctx); err != nil {
+	if err := m.Router.Sync(ctx, ""); err != nil {
 		m.note("the gateway: %v", err)
 	}
 }

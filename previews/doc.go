@@ -55,8 +55,9 @@ type Host interface {
 type Router interface {
 	// Address makes the gateway be there and says how URLs are made: scheme and port as http://%s:7080.
 	Address(ctx context.Context) (format string, err error)
-	// Sync makes the routes be as the records of all previews say, and returns when they are.
-	Sync(ctx context.Context) error
+	// Sync makes the routes be as the records of all previews say, and returns when they are. What is wrong with those of one stack is an
+	// error where that stack is asked for, and no hindrance to the others.
+	Sync(ctx context.Context, stack string) error
 	// Drain returns when no request is under way to an upstream, or its patience ends: then it says how many are.
 	Drain(ctx context.Context, upstream string, patience time.Duration) error
 	// Leave takes the gateway out of a network that is going to be removed.

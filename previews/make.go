@@ -73,7 +73,7 @@ func (op *opening) source(ctx context.Context) (err error) {
 		}
 	}
 	done(op.to.ID[:12])
-	return errors.Join(op.m.write(ctx, op.r), op.m.Router.Sync(ctx))
+	return errors.Join(op.m.write(ctx, op.r), op.m.Router.Sync(ctx, op.r.Stack))
 }
 
 // route says where visitors will reach the services. format is how URLs are made of hosts.

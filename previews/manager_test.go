@@ -125,7 +125,7 @@ type router struct {
 }
 
 func (r *router) Address(context.Context) (string, error)            { return "http://%s:7080", nil }
-func (r *router) Sync(ctx context.Context) error                     { return nil }
+func (r *router) Sync(context.Context, string) error                 { return nil }
 func (r *router) Drain(context.Context, string, time.Duration) error { return nil }
 func (r *router) Leave(context.Context, string) error                { return nil }
 

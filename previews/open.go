@@ -148,7 +148,7 @@ func (op *opening) run(ctx context.Context) error {
 	op.r.extend(op.m.Now(), op.r.TTL)
 	if !op.o.Reset && op.r.Commit == op.to.ID && op.r.State == Ready && op.r.Failure == nil {
 		if alive, err := op.m.alive(ctx, op.r); err != nil || alive {
-			return errors.Join(err, op.m.write(ctx, op.r), op.m.Router.Sync(ctx))
+			return errors.Join(err, op.m.write(ctx, op.r), op.m.Router.Sync(ctx, op.r.Stack))
 		}
 	}
 	return op.generation(ctx)
@@ -253,7 +253,7 @@ func (op *opening) failed(ctx context.Context, before Record, why error) error {
 		errs = append(errs, op.m.removeGenerations(ctx, op.h, &r, []string{op.name}, retained{op.kept, r.KeptVolumes}))
 	}
 	op.r = &r
-	errs = append(errs, op.m.write(ctx, op.r), op.m.Router.Sync(ctx))
+	errs = append(errs, op.m.write(ctx, op.r), op.m.Router.Sync(ctx, op.r.Stack))
 	return errors.Join(append([]error{why}, errs...)...)
 }
 
@@ -277,7 +277,7 @@ func (op *opening) serve(ctx context.Context) error {
 	if err := op.m.write(ctx, &r); err != nil {
 		return err
 	}
-	if err := op.m.Router.Sync(ctx); err != nil {
+	if err := op.m.Router.Sync(ctx, op.r.Stack); err != nil {
 		return fmt.Errorf("send visitors to %s: %w", op.name, err)
 	}
 	done("")

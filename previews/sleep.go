@@ -35,7 +35,7 @@ func (m *Manager) sleep(ctx context.Context, h compose.Host, r *Record) error {
 	}
 	// The state comes first: who is killed here leaves one that says asleep, which a visitor wakes.
 	r.State = Asleep
-	if err := errors.Join(m.write(ctx, r), m.Router.Sync(ctx)); err != nil {
+	if err := errors.Join(m.write(ctx, r), m.Router.Sync(ctx, r.Stack)); err != nil {
 		return err
 	}
 	m.drain(ctx, r.Routes)
@@ -83,7 +83,7 @@ func (m *Manager) Wake(ctx context.Context, project, id string) error {
 			return fmt.Errorf("wake preview %s: %w", id, err)
 		}
 		r.State, r.Updated = Ready, m.Now().UTC() // from which on it is idle
-		return errors.Join(m.write(ctx, r), m.Router.Sync(ctx))
+		return errors.Join(m.write(ctx, r), m.Router.Sync(ctx, r.Stack))
 	})
 }
 

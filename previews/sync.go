@@ -50,7 +50,7 @@ func (m *Manager) Sync(ctx context.Context, project string, o SyncOptions) (Sync
 	if err := one.takeTurn(ctx, project, func() error { return nil }); err != nil && !errors.Is(err, compose.ErrHeld) {
 		errs = append(errs, err)
 	}
-	if err := m.Router.Sync(ctx); err != nil && len(recorded) > 0 {
+	if err := m.Router.Sync(ctx, ""); err != nil && len(recorded) > 0 {
 		errs = append(errs, err)
 	}
 	return done, errors.Join(errs...)

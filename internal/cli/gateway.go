@@ -50,13 +50,13 @@ func gatewayCtl(ctx context.Context, s Streams, args []string) error {
 		return dialOut(ctx, s, args[1])
 	case what == "alive" && len(args) == 1:
 		return controllerAlive(s)
-	case what == "sync" && len(args) == 1:
+	case what == "sync" && len(args) == 2:
 		e, err := openOwn(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = e.Close() }() // everything was asked and answered
-		return syncRoutes(ctx, s, e)
+		return syncRoutes(ctx, s, e, args[1])
 	case what == "drain" && len(args) == 3:
 		patience, err := time.ParseDuration(args[2])
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -130,7 +131,7 @@ func (c *controller) revive(ctx context.Context) {
 
 // look writes down who visited, sends to sleep what nobody looks at, and makes the routes be as they should.
 func (c *controller) look(ctx context.Context) error {
-	if err := syncRoutes(ctx, c.streams, c.engine); err != nil {
+	if err := syncRoutes(ctx, c.streams, c.engine, ""); err != nil {
 		return err
 	}
 	visits, err := c.client.Visits(ctx)
@@ -239,8 +240,8 @@ func (r ownRouter) Address(context.Context) (string, error) {
 }
 
 // Sync makes the routes be as records say.
-func (r ownRouter) Sync(ctx context.Context) error {
-	return syncRoutes(ctx, r.c.streams, r.c.engine)
+func (r ownRouter) Sync(ctx context.Context, stack string) error {
+	return syncRoutes(ctx, r.c.streams, r.c.engine, stack)
 }
 
 // Drain waits until no request is under way to an upstream.
@@ -265,8 +266,9 @@ func controllerAlive(Streams) error {
 }
 
 // syncRoutes makes the proxy's table, and the networks that it is in, be as the records of all previews say. Of several at once one works
-// after the other, so that the table is never older than a record that was written before.
-func syncRoutes(ctx context.Context, s Streams, e *engine.Engine) error {
+// after the other, so that the table is never older than a record that was written before. What is wrong with one preview is an error where
+// its stack is asked for; of others it is said.
+func syncRoutes(ctx context.Context, s Streams, e *engine.Engine, asked string) error {
 	lock, err := os.OpenFile(filepath.Join(gatewayDir, "sync.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -284,16 +286,25 @@ func syncRoutes(ctx context.Context, s Streams, e *engine.Engine) error {
 	if err != nil {
 		return err
 	}
-	var routes []previews.Route
+	table, wrong := gateway.Valid(routesOf(records, state))
 	for _, r := range records {
 		if r.State != previews.Closing {
-			routes = append(routes, r.Routes...)
+			wrong[r.Stack] = errors.Join(wrong[r.Stack], joinNetworks(ctx, e, r.Routes, state))
 		}
 	}
-	joinErr := joinNetworks(ctx, e, routes, state)
-	table, routeErr := gateway.Valid(routesOf(records, state)) // what is wrong with one preview is not the others' loss
-	table = withLocals(ctx, s, e, table, state)
-	return errors.Join(unread, joinErr, routeErr, gateway.NewClient(gatewayDir).Replace(ctx, table))
+	table, ofLocals := withLocals(ctx, e, table, state)
+	maps.Copy(wrong, ofLocals)
+	own := wrong[asked]
+	delete(wrong, asked)
+	for _, stack := range slices.Sorted(maps.Keys(wrong)) {
+		if err := wrong[stack]; err != nil {
+			fmt.Fprintf(s.Err, "%s: %v\n", stack, err)
+		}
+	}
+	if unread != nil {
+		fmt.Fprintf(s.Err, "previews: %v\n", unread)
+	}
+	return errors.Join(own, gateway.NewClient(gatewayDir).Replace(ctx, table))
 }
 
 // joinNetworks has the proxy take part in the networks of routes.

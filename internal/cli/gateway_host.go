@@ -124,6 +124,10 @@ func (g *gatewayHost) ensure(ctx context.Context) (port int, err error) {
 		return 0, err
 	}
 	if steps.Changes() || held != nil {
+		if arch := programArch(file); arch != "" && state.Engine.Arch != "" && arch != state.Engine.Arch {
+			return 0, &compose.HintedError{Err: fmt.Errorf("the engine runs on %s and %s is for %s", state.Engine.Arch, file, arch),
+				Next: "name the file of a strake for linux/" + state.Engine.Arch + " in STRAKE_PROGRAM"}
+		}
 		o := g.owner
 		o.Run, o.NoWait = compose.RunOptions{}, false
 		err = compose.Hold(ctx, g.engine, gatewayProject, o, func(h compose.Host) (err error) {
@@ -224,6 +228,16 @@ func ownImage(s Streams) (ref, file string, err error) {
 	return "strake-program:" + hex.EncodeToString(h.Sum(nil))[:16], file, nil
 }
 
+// programArch is for which machine a program is, in Go's words; "" where it cannot be told.
+func programArch(file string) string {
+	p, err := elf.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer p.Close() // only read
+	return map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}[p.Machine]
+}
+
 // importProgram makes the image that holds this program and nothing else.
 func (g *gatewayHost) importProgram(ctx context.Context, ref, file string) error {
 	f, err := os.Open(file)
@@ -251,11 +265,24 @@ func (g *gatewayHost) importProgram(ctx context.Context, ref, file string) error
 // labelProgram is on images that hold this program.
 const labelProgram = "dev.strake.program"
 
-// ctl runs a command of `strake gateway ctl` in one of the gateway's containers, and reads what it prints as JSON.
+// ctlPatience is the longest that a gateway may take to answer: a machine that is busy with builds starts the program that asks it slowly.
+const ctlPatience = 2 * time.Minute
+
+// ctl is ask within ctlPatience.
 func (g *gatewayHost) ctl(ctx context.Context, container string, answer any, args ...string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, ctlPatience, fmt.Errorf("the gateway does not answer within %s; docker restart %s starts it anew", ctlPatience, container))
+	defer cancel()
+	return g.ask(ctx, container, answer, args...)
+}
+
+// ask runs a command of `strake gateway ctl` in one of the gateway's containers, and reads what it prints as JSON.
+func (g *gatewayHost) ask(ctx context.Context, container string, answer any, args ...string) error {
 	var out, errs bytes.Buffer
 	code, err := g.engine.Exec(ctx, container, engine.ExecOptions{Command: append([]string{"/strake", "gateway", "ctl"}, args...)}, engine.Streams{Out: &out, Err: &errs})
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
 		return fmt.Errorf("ask the gateway: %w", err)
 	}
 	if code != 0 {
@@ -268,8 +295,8 @@ func (g *gatewayHost) ctl(ctx context.Context, container string, answer any, arg
 }
 
 // Sync has the controller read all records.
-func (g *gatewayHost) Sync(ctx context.Context) error {
-	err := g.ctl(ctx, gatewayController, nil, "sync")
+func (g *gatewayHost) Sync(ctx context.Context, stack string) error {
+	err := g.ctl(ctx, gatewayController, nil, "sync", stack)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -286,12 +313,14 @@ func (g *gatewayHost) Sync(ctx context.Context) error {
 	if _, startErr := g.ensure(ctx); startErr != nil { // somebody removed or stopped it
 		return errors.Join(err, fmt.Errorf("start the gateway: %w", startErr))
 	}
-	return g.ctl(ctx, gatewayController, nil, "sync")
+	return g.ctl(ctx, gatewayController, nil, "sync", stack)
 }
 
 // Drain waits until no request is under way to an upstream.
 func (g *gatewayHost) Drain(ctx context.Context, upstream string, patience time.Duration) error {
-	return g.ctl(ctx, gatewayController, nil, "drain", upstream, patience.String())
+	ctx, cancel := context.WithTimeout(ctx, patience+ctlPatience)
+	defer cancel()
+	return g.ask(ctx, gatewayController, nil, "drain", upstream, patience.String())
 }
 
 // Leave takes the proxy out of a network; one that it is not in is left already.

@@ -144,7 +144,7 @@ func (g *gatewayHost) serve(ctx context.Context, project string, specs []compose
 		return h.Do(ctx, compose.Step{Op: compose.CreateNetwork, Name: name, Labels: labels, Network: network}, nil)
 	})
 	if err == nil {
-		err = g.Sync(ctx)
+		err = g.Sync(ctx, localStack(project))
 	}
 	var all []served
 	for _, r := range routes {
@@ -176,7 +176,7 @@ func (g *gatewayHost) withdraw(ctx context.Context, project string, gone bool) e
 			return nil // somebody has brought it back
 		}
 		if err := g.engine.Keep(ctx, name, nil, map[string][]byte{localFile: fmt.Appendf(nil, `{"project":%q}`, project)}); err == nil {
-			_ = g.ctl(ctx, gatewayController, nil, "sync") // one that does not answer learns it when it does again
+			_ = g.ctl(ctx, gatewayController, nil, "sync", "") // one that does not answer learns it when it does again
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -85,7 +85,7 @@ func (l local) join(ctx context.Context, e *engine.Engine) error {
 
 // addTo adds what the proxy must know to its table. Of a stack of which nothing runs it has no routes: there is nothing at its addresses.
 func (l local) addTo(t *gateway.Table) {
-	stack := gateway.Stack{Name: "local " + l.Project, State: gateway.Ready, Title: l.Project, Networks: slices.Clone(l.network.Subnets)}
+	stack := gateway.Stack{Name: localStack(l.Project), State: gateway.Ready, Title: l.Project, Networks: slices.Clone(l.network.Subnets)}
 	for _, n := range l.state.Networks {
 		if n.Labels[compose.LabelProject] == l.Project {
 			stack.Networks = append(stack.Networks, n.Subnets...)
@@ -100,23 +100,25 @@ func (l local) addTo(t *gateway.Table) {
 	}
 }
 
-// withLocals adds the local stacks to a table, and has them and the proxy meet. What is wrong with one is said, and is nobody else's loss.
-func withLocals(ctx context.Context, s Streams, e *engine.Engine, table gateway.Table, state compose.State) gateway.Table {
-	tell := func(err error) {
-		if err != nil {
-			fmt.Fprintf(s.Err, "local stacks: %v\n", err)
-		}
-	}
+// withLocals adds the local stacks to a table, and has them and the proxy meet. What is wrong with one, by its name in the table, is nobody
+// else's loss.
+func withLocals(ctx context.Context, e *engine.Engine, table gateway.Table, state compose.State) (gateway.Table, map[string]error) {
 	stacks, err := locals(ctx, e)
-	tell(err)
+	met := map[string]error{"local stacks": err}
 	for _, l := range stacks {
-		tell(l.join(ctx, e))
+		err := l.join(ctx, e)
 		if l.runs() {
-			tell(joinNetworks(ctx, e, l.Routes, compose.State{Containers: state.Containers, Networks: []compose.Network{l.network}}))
+			err = errors.Join(err, joinNetworks(ctx, e, l.Routes, compose.State{Containers: state.Containers, Networks: []compose.Network{l.network}}))
 		}
+		met[localStack(l.Project)] = err
 		l.addTo(&table)
 	}
-	table, err = gateway.Valid(table)
-	tell(err)
-	return table
+	table, wrong := gateway.Valid(table)
+	for stack, err := range met {
+		wrong[stack] = errors.Join(wrong[stack], err)
+	}
+	return table, wrong
 }
+
+// localStack is the name of a project's local stack in the proxy's table.
+func localStack(project string) string { return "local " + project }

@@ -116,6 +116,9 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 		}
 	}
 	out, err := ch.do(ctx)
+	if err != nil && out.plan.Changes() {
+		fmt.Fprintf(s.Err, "warning: %s is not at seed %s as a whole: %s finishes it\n", p.Name, from.Key, goal.Finish())
+	}
 	if o.JSON {
 		return printDocument(s, documentOf(p.Name, p, out, err), err)
 	}

@@ -6,12 +6,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -318,8 +321,12 @@ func TestValid_LeavesOutWhatIsWrong(t *testing.T) {
 	good := Route{Host: "pr-1.test", Stack: "a", Upstream: "web:80"}
 	twice, long, lost := good, good, good
 	twice.Stack, long.Host, lost.Host, lost.Stack = "b", strings.Repeat("x", 64)+".test", "pr-2.test", "none"
-	got, err := Valid(Table{Stacks: []Stack{{Name: "a", State: Ready}, {Name: "b", State: Ready}}, Routes: []Route{good, twice, long, lost}})
-	if err == nil || len(got.Routes) != 1 || got.Routes[0] != good || got.Validate() != nil {
-		t.Errorf("Valid = %+v, %v, want the first route alone and what is wrong with the others", got.Routes, err)
+	got, wrong := Valid(Table{Stacks: []Stack{{Name: "a", State: Ready}, {Name: "b", State: Ready}, {Name: "b", State: Failed}, {Name: "c", State: "none"}},
+		Routes: []Route{good, twice, long, lost}})
+	if len(got.Routes) != 1 || got.Routes[0] != good || got.Validate() != nil {
+		t.Errorf("Valid = %+v, want the first route alone", got.Routes)
+	}
+	if names := slices.Sorted(maps.Keys(wrong)); !slices.Equal(names, []string{"a", "b", "c", "none"}) || !strings.Contains(fmt.Sprint(wrong["b"]), "named twice") {
+		t.Errorf("Valid finds wrong %v, want what is wrong with a, b, c and none", wrong)
 	}
 }

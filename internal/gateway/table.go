@@ -85,24 +85,33 @@ const (
 	ByLink     Mode = "link"
 )
 
-// Valid is t without the routes that Validate refuses, and what is wrong with those. Of a name that is routed twice the first stays.
-func Valid(t Table) (Table, error) {
+// Valid is t without what Validate refuses, and by stack what is wrong with that. Of a stack that is named twice, and of a name that is
+// routed twice, the first stays.
+func Valid(t Table) (Table, map[string]error) {
+	out, wrong := t, map[string]error{}
+	out.Stacks, out.Routes = nil, nil
 	stacks := make(map[string]bool, len(t.Stacks))
 	for _, s := range t.Stacks {
+		err := s.validate()
+		if stacks[s.Name] {
+			err = errors.New("named twice")
+		}
+		if err != nil {
+			wrong[s.Name] = errors.Join(wrong[s.Name], fmt.Errorf("stack %q: %w", s.Name, err))
+			continue
+		}
 		stacks[s.Name] = true
+		out.Stacks = append(out.Stacks, s)
 	}
-	var errs []error
 	seen := make(map[[2]string]bool, len(t.Routes))
-	out := t
-	out.Routes = nil
 	for _, r := range t.Routes {
 		if err := r.check(stacks, seen); err != nil {
-			errs = append(errs, err)
+			wrong[r.Stack] = errors.Join(wrong[r.Stack], err)
 			continue
 		}
 		out.Routes = append(out.Routes, r)
 	}
-	return out, errors.Join(errs...)
+	return out, wrong
 }
 
 // check says what is wrong with a route of a table with the stacks, and marks it as seen.

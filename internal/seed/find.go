@@ -142,8 +142,11 @@ func (g Goal) args() string {
 // Refused is why nothing but the same reset goes on from here, after it was killed: data may be missing, or be of two seeds.
 func (g Goal) Refused(project string) error {
 	return &compose.HintedError{Err: fmt.Errorf("strake seed reset of %s to seed %s was killed: some of its data is missing, or is not that seed's yet", project, g.Key),
-		Next: "strake seed reset " + g.args() + " --yes finishes it"}
+		Next: g.Finish() + " finishes it"}
 }
+
+// Finish is the command that goes on from where a reset ended.
+func (g Goal) Finish() string { return "strake seed reset " + g.args() + " --yes" }
 
 // Resetting is the reset that holds the claim of a project, which may have died; nil where none does. have must have been observed with
 // the claim.
