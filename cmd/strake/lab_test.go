@@ -28,6 +28,11 @@ func TestLab(t *testing.T) {
 	lab.Each(t, func(t *testing.T, e lab.Engine) { onEngine(t, e, "testdata/lab") })
 }
 
+// TestLab_Seeds runs what takes long of seeds: without STRAKE_SOAK on one engine, as the others have the scripts of TestLab.
+func TestLab_Seeds(t *testing.T) {
+	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) { onEngine(t, e, "testdata/seeds") })
+}
+
 // TestLab_One runs on one engine what does not depend on which it is.
 func TestLab_One(t *testing.T) { onEngine(t, lab.Engines(t)[0], "testdata/one") }
 
