@@ -42,6 +42,7 @@ require (
 	golang.org/x/term v0.46.0
 	golang.org/x/tools v0.50.0
 	google.golang.org/grpc v1.83.2
+	mvdan.cc/sh/v3 v3.13.2-0.20260613075524-2255122b577b
 )
 
 require (
@@ -289,7 +290,6 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 	howett.net/plist v1.0.1 // indirect
 	mvdan.cc/sh/moreinterp v0.0.0-20260120230322-19def062a997 // indirect
-	mvdan.cc/sh/v3 v3.13.2-0.20260613075524-2255122b577b // indirect
 )
 
 tool github.com/go-task/task/v3/cmd/task

@@ -24,8 +24,12 @@ var ErrNoFile = errors.New("no compose file")
 // compose-go's errors are texts, so that their texts are what is looked at; a test holds each.
 func (src *sources) explain(err error) error {
 	var hinted *HintedError
+	var remote *RemoteError
 	switch {
 	case err == nil || src == nil:
+		return err
+	case errors.As(err, &remote):
+		remote.File, remote.Line = src.mentioned(remote.Path)
 		return err
 	case errors.As(err, &hinted):
 		return err
@@ -181,12 +185,20 @@ func (src *sources) placeOf(path string, key bool) string {
 
 // mention is the first line of the given files that has a text, as "file:line: ".
 func (src *sources) mention(text string) string {
-	for _, f := range src.files {
-		if before, _, ok := bytes.Cut(f.Content, []byte(text)); ok {
-			return fmt.Sprintf("%s:%d: ", src.show(f.Filename), bytes.Count(before, []byte("\n"))+1)
-		}
+	if file, line := src.mentioned(text); line > 0 {
+		return fmt.Sprintf("%s:%d: ", file, line)
 	}
 	return ""
+}
+
+// mentioned is the first line of the given files that has a text; 0 is none.
+func (src *sources) mentioned(text string) (file string, line int) {
+	for _, f := range src.files {
+		if before, _, ok := bytes.Cut(f.Content, []byte(text)); ok {
+			return src.show(f.Filename), bytes.Count(before, []byte("\n")) + 1
+		}
+	}
+	return "", 0
 }
 
 // folder is the folder of the first file.

@@ -344,6 +344,6 @@ func isRemote(path string) bool {
 }
 
 func remoteRefused(what, path string) error {
-	return &HintedError{Err: fmt.Errorf("%s %s is remote, which strake does not fetch", what, path),
+	return &HintedError{Err: &RemoteError{What: what, Path: path},
 		Next: "keep a copy in the project (a git submodule, for example) and name its path"}
 }

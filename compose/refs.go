@@ -55,10 +55,20 @@ func BuildRefs(ctx context.Context, p *Project, services []string) ([]BuildRef, 
 
 // dockerfileRefs are the references of one Dockerfile, in the order of their lines.
 func dockerfileRefs(src BuildSource) ([]BuildRef, error) {
-	r := refReader{src: src, where: src.Where()}
+	r, err := readDockerfile(src)
+	if err != nil {
+		return nil, err
+	}
+	return r.refs, nil
+}
+
+// readDockerfile reads a Dockerfile: its references, in the order of their lines, and the stages that the target needs. Of one that only its own
+// frontend can read there is the frontend alone.
+func readDockerfile(src BuildSource) (*refReader, error) {
+	r := &refReader{src: src, where: src.Where()}
 	frontend, line := frontendOf(src)
 	if frontend != "" {
-		r.refs = append(r.refs, BuildRef{ImageRef: ImageRef{Ref: frontend}, Service: src.Service, Kind: "frontend", File: r.where, Line: line})
+		r.refs = append(r.refs, BuildRef{ImageRef: ImageRef{Ref: frontend}, Service: src.Service, Kind: kindFrontend, File: r.where, Line: line})
 	}
 	parsed, err := parser.Parse(bytes.NewReader(src.Text))
 	if err == nil {
@@ -70,12 +80,28 @@ func dockerfileRefs(src BuildSource) ([]BuildRef, error) {
 	}
 	if err != nil {
 		if frontend != "" {
-			return r.refs[:1], nil // its frontend may know more than BuildKit's own parser
+			r.refs, r.seen = r.refs[:1], nil // its frontend may know more than BuildKit's own parser
+			return r, nil
 		}
 		return nil, badDockerfile(src, err)
 	}
 	slices.SortStableFunc(r.refs, func(a, b BuildRef) int { return cmp.Compare(a.Line, b.Line) })
-	return slices.Compact(r.refs), nil
+	r.refs = slices.Compact(r.refs)
+	return r, nil
+}
+
+// kindFrontend is the BuildRef.Kind of what reads a Dockerfile.
+const kindFrontend = "frontend"
+
+// commands are the instructions of the stages that the target needs, in the order of the file.
+func (r *refReader) commands() []instructions.Command {
+	var all []instructions.Command
+	for i, s := range r.stages {
+		if r.seen[i] {
+			all = append(all, s.Commands...)
+		}
+	}
+	return all
 }
 
 // frontendOf is the image that reads the Dockerfile instead of the engine's own frontend, and the line that says so.

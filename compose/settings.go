@@ -28,6 +28,8 @@ type Settings struct {
 	Gateway bool `strake:"gateway" doc:"The local stack is reached behind the gateway that previews use too, at http://<project>.localhost:7080."`
 	// Previews is the policy of previews; only the default branch's counts.
 	Previews PreviewSettings `strake:"previews" doc:"The policy of previews; it is read from the default branch only."`
+	// Check is what the audit of Check leaves out.
+	Check CheckSettings `strake:"check" doc:"What strake check leaves out."`
 	// Services holds each service's own x-strake, by name; services without one are absent.
 	Services map[string]ServiceSettings `strake:"-"`
 }
@@ -90,6 +92,7 @@ func (src *sources) settings(p *types.Project) (Settings, error) {
 	names := slices.Sorted(maps.Keys(all))
 	d.checkSteps(s, p.Extensions[settingsKey], all)
 	d.checkPreviews(s.Previews, names)
+	d.checkIgnores(s.Check.Ignore, names)
 	for _, name := range names {
 		if r := s.Services[name].Route; r != nil {
 			d.checkRoute(name, *r)

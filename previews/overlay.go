@@ -45,8 +45,11 @@ type overlay struct {
 	in, out *compose.Project
 	routes  []compose.RouteSpec
 	refused []*compose.HintedError
-	images  map[string]string // what the file calls an image that it builds → what the preview does
-	uses    []use             // of paths of this machine
+	// of is the service that is looked at, "" for none; refusedOf has it for each of refused.
+	of        string
+	refusedOf []string
+	images    map[string]string // what the file calls an image that it builds → what the preview does
+	uses      []use             // of paths of this machine
 	// needsDefault is that a container is on the network "default" that the file may not have.
 	needsDefault bool
 }
@@ -79,8 +82,10 @@ func Overlay(p *compose.Project, o OverlayOptions) (*compose.Project, error) {
 	v.nameImages()
 	v.refuseTop()
 	for _, name := range slices.Sorted(maps.Keys(v.out.Services)) {
+		v.of = name
 		v.out.Services[name] = v.service(v.out.Services[name])
 	}
+	v.of = ""
 	v.volumes()
 	if err := v.networks(); err != nil {
 		return nil, err
@@ -88,7 +93,7 @@ func Overlay(p *compose.Project, o OverlayOptions) (*compose.Project, error) {
 	v.edge()
 	v.protect()
 	if len(v.refused) > 0 {
-		return nil, &RefusedError{Refused: v.refused}
+		return nil, &RefusedError{Refused: v.refused, services: v.refusedOf}
 	}
 	return v.out, nil
 }

@@ -11,7 +11,11 @@ import (
 )
 
 // RefusedError is what a compose file asks for and a preview does not give, all of it, in a fixed order.
-type RefusedError struct{ Refused []*compose.HintedError }
+type RefusedError struct {
+	Refused []*compose.HintedError
+
+	services []string // of each that is of one
+}
 
 // Error is one line for each.
 func (e *RefusedError) Error() string {
@@ -39,6 +43,7 @@ func (v *overlay) refuse(says, next string) {
 		}
 	}
 	v.refused = append(v.refused, &compose.HintedError{Err: errors.New(says + ", which a preview does not allow"), Next: next})
+	v.refusedOf = append(v.refusedOf, v.of)
 }
 
 // The most that one preview may consist of, so that a file of one line does not fill the machine.

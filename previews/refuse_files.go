@@ -167,22 +167,16 @@ func (v *overlay) buildPaths(s compose.Service, name string) {
 	}
 }
 
-// sockets are where engines listen. Source: the manuals of Docker, Podman and containerd.
-func sockets() []string {
-	return []string{"/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/var/run/podman/podman.sock", "/run/containerd/containerd.sock",
-		"/var/run/containerd/containerd.sock", "/run/buildkit/buildkitd.sock", "/run/crio/crio.sock", "/var/run/crio/crio.sock"}
-}
-
-// leadsToSocket is whether a path is an engine's socket or a folder that may hold one.
+// leadsToSocket is whether a path is an engine's socket or a folder that may hold one; any other socket counts too.
 func leadsToSocket(path string) bool {
-	path = filepath.Clean(path)
-	return strings.HasSuffix(path, ".sock") || slices.ContainsFunc(sockets(), func(s string) bool { return path == s || strings.HasPrefix(s, strings.TrimSuffix(path, "/")+"/") })
+	return strings.HasSuffix(filepath.Clean(path), ".sock") || compose.HoldsEngineSocket(path)
 }
 
 // protect refuses each path that leads out of the tree, and makes mounts read-only where what a container writes could change what
 // else the preview reads: it could put a symbolic link in the place of a folder that is mounted or built next.
 func (v *overlay) protect() {
 	for _, u := range v.uses {
+		v.of = u.service
 		switch {
 		case compose.Within(v.Root, u.path):
 		case leadsToSocket(u.path):

@@ -46,6 +46,7 @@ func reserved() map[string][]string {
 	return map[string][]string{
 		"github.com/compose-spec/compose-go/":                 {"compose"},
 		"github.com/moby/patternmatcher":                      {"compose"},
+		"mvdan.cc/sh/":                                        {"compose"},
 		"github.com/moby/buildkit/":                           {"internal/engine"},
 		"github.com/moby/buildkit/frontend/dockerfile/":       {"compose", "internal/engine"},
 		"github.com/docker/docker/":                           {"internal/engine"},
