@@ -44,7 +44,7 @@ type Finding struct {
 // CheckOptions are what Check is told beside the project. The zero value asks for nothing more than the files say.
 type CheckOptions struct {
 	// Also are findings of others, such as of previews or of an engine, which are sorted in and can be ignored as those of Check are. Those
-	// without a File and Line are placed at their Service.
+	// without a File and Line are placed at their Service. Where Check finds the same by the same rule, only the worse level of one counts.
 	Also []Finding
 }
 
@@ -75,6 +75,9 @@ func Check(ctx context.Context, p *Project, o CheckOptions) ([]Finding, error) {
 	}
 	c.networks()
 	for _, f := range o.Also {
+		if c.raise(f) {
+			continue
+		}
 		if f.File == "" && f.Service != "" {
 			f.File, f.Line = c.places.of("services", f.Service).split()
 		}
@@ -113,6 +116,20 @@ func (c *checker) addAs(level Level, rule, service string, at place, what string
 	f := Finding{Rule: rule, Level: cmp.Or(level, r.Levels[0]), Service: service, What: what, Why: r.Why, Fix: r.Fix}
 	f.File, f.Line = at.split()
 	c.found = append(c.found, f)
+}
+
+// raise gives what was found by the rule of another finding in its service the other's level, if that is worse. It is whether anything was.
+func (c *checker) raise(other Finding) bool {
+	found := false
+	for i, f := range c.found {
+		if f.Rule == other.Rule && f.Service == other.Service && f.Service != "" {
+			found = true
+			if slices.Index(Levels(), other.Level) < slices.Index(Levels(), f.Level) {
+				c.found[i].Level = other.Level
+			}
+		}
+	}
+	return found
 }
 
 // ignore leaves out what x-strake.check.ignore names, and finds entries that name nothing.

@@ -81,24 +81,32 @@ func textOf(parts []syntax.WordPart) string {
 
 var shells = map[string]bool{"sh": true, "bash": true, "ash": true, "dash": true, "zsh": true, "ksh": true}
 
-// wrappers run the program that comes after their own flags; those that are true have an argument of their own first.
-var wrappers = map[string]bool{"sudo": false, "env": false, "exec": false, "time": false, "nice": false, "command": false, "nohup": false, "xargs": false,
-	"timeout": true, "eatmydata": false, "setpriv": false, "dumb-init": false, "tini": false, "gosu": true, "su-exec": true, "fakeroot": false, "ionice": false}
+// wrapper is a program that runs the one that comes after its own arguments.
+type wrapper struct {
+	flags string // those of its flags that take a value
+	takes int    // how many arguments of its own it has before
+}
+
+// wrappers are such programs. Sources: their manuals.
+var wrappers = map[string]wrapper{"sudo": {"-u -g -h -p -C", 0}, "env": {"-u -C -S", 0}, "exec": {"-a", 0}, "time": {"-f -o", 0}, "nice": {"-n", 0}, "ionice": {"-c -n", 0},
+	"command": {}, "nohup": {}, "xargs": {"-a -I -n -P -L -d -s -E", 0}, "timeout": {"-s -k", 1}, "eatmydata": {}, "setpriv": {}, "fakeroot": {}, "dumb-init": {}, "tini": {},
+	"gosu": {"", 1}, "su-exec": {"", 1}}
 
 // unwrapped is a command without the programs that only run it.
 func unwrapped(args []string) []string {
 	for len(args) > 0 {
-		takes, ok := wrappers[path.Base(args[0])]
+		w, ok := wrappers[path.Base(args[0])]
 		if !ok {
 			return args
 		}
 		args = args[1:]
 		for len(args) > 0 && (strings.HasPrefix(args[0], "-") || strings.Contains(args[0], "=")) {
+			if slices.Contains(strings.Fields(w.flags), args[0]) && len(args) > 1 {
+				args = args[1:]
+			}
 			args = args[1:]
 		}
-		if takes && len(args) > 0 {
-			args = args[1:]
-		}
+		args = args[min(w.takes, len(args)):]
 	}
 	return nil
 }
@@ -111,7 +119,7 @@ func fetchers() map[string]fetches {
 	debian := allOf(noneOf("--no-download", "--simulate", "--dry-run", "--print-uris", "-s"), notLocal, has("update", "install", "upgrade", "dist-upgrade", "full-upgrade", "build-dep", "source", "download", "satisfy"))
 	redhat := allOf(noneOf("-C", "--cacheonly"), notLocal, has("install", "update", "upgrade", "groupinstall", "makecache", "builddep"))
 	pip := allOf(noneOf("--no-index", "--offline"), first("install", "download", "wheel", "sync"))
-	node := allOf(noneOf("--offline"), first("install", "i", "ci", "clean-install", "add", "update", "upgrade", "fetch", "dlx", "exec", "import"))
+	node := allOf(noneOf("--offline"), first("install", "i", "ci", "clean-install", "add", "update", "upgrade", "fetch", "dlx"))
 	java := allOf(noneOf("-o", "--offline", "-v", "--version", "-version"), func(args []string) bool { return len(args) > 0 })
 	return map[string]fetches{
 		"apt-get": debian, "apt": debian, "aptitude": debian, "yum": redhat, "dnf": redhat, "microdnf": redhat, "tdnf": redhat,
@@ -120,13 +128,16 @@ func fetchers() map[string]fetches {
 		"pacman": func(args []string) bool {
 			return slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-S") })
 		},
-		"pip": pip, "pip3": pip, "pipx": pip, "pipenv": allOf(first("install", "sync", "update")), "poetry": first("install", "add", "update", "lock"), "pdm": first("install", "sync", "add"),
+		"pip": pip, "pip3": pip, "pipx": pip, "pipenv": first("install", "sync", "update"), "poetry": first("install", "add", "update", "lock"), "pdm": first("install", "sync", "add"),
 		"python": module(pip), "python3": module(pip),
 		"uv": allOf(noneOf("--offline", "--no-index"), func(args []string) bool {
 			return first("sync", "add", "lock")(args) || first("pip")(args) && has("install", "sync")(args)
 		}),
 		"conda": allOf(noneOf("--offline"), first("install", "create", "update", "env")), "mamba": first("install", "create", "update", "env"), "micromamba": first("install", "create", "update", "env"),
-		"npm": node, "pnpm": node, "bun": allOf(first("install", "i", "add", "update", "x")), "npx": allOf(noneOf("--no-install", "--no", "--offline"), func(args []string) bool { return len(args) > 0 }),
+		"npm": node, "pnpm": node, "bun": first("install", "i", "add", "update"),
+		"npx": func(args []string) bool { // what is installed is not fetched, but for a version that is asked for
+			return slices.ContainsFunc(args, func(a string) bool { return strings.LastIndexByte(a, '@') > 0 })
+		},
 		"yarn": allOf(noneOf("--offline", "--version", "-v"), func(args []string) bool {
 			return first("install", "add", "upgrade", "dlx")(args) || !slices.ContainsFunc(args, isWord)
 		}),
@@ -135,11 +146,11 @@ func fetchers() map[string]fetches {
 			return first("get")(args) || first("mod")(args) && has("download", "tidy", "vendor")(args) ||
 				first("install")(args) && slices.ContainsFunc(args, func(a string) bool { return strings.Contains(a, "@") })
 		},
-		"cargo":  allOf(noneOf("--offline", "--frozen"), first("build", "b", "fetch", "install", "update", "run", "test", "chef")),
+		"cargo":  allOf(noneOf("--offline", "--frozen"), first("build", "b", "fetch", "install", "update")),
 		"rustup": first("install", "toolchain", "update", "target", "component"),
 		"git":    git,
 		"bundle": allOf(noneOf("--local"), func(args []string) bool {
-			return first("install", "update", "add")(args) || !slices.ContainsFunc(args, isWord) && !has("--version")(args)
+			return first("install", "update", "add")(args) || !slices.ContainsFunc(args, isWord) && !has("--version", "-v")(args)
 		}),
 		"gem":      allOf(noneOf("--local", "-l"), first("install", "update", "fetch")),
 		"composer": first("install", "i", "update", "require", "create-project"),

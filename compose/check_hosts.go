@@ -112,6 +112,7 @@ func (c *checker) kindOf(host string) hostKind {
 var (
 	address  = regexp.MustCompile(`(?i)([a-z][a-z0-9.+-]*)://([^\s/?#"'<>\\|;()]+)`)
 	inParens = regexp.MustCompile(`\btcp\(([^()\s]+)\)`) // as Go's MySQL driver has it
+	fileName = regexp.MustCompile(`\.(py|js|ts|rb|php|sh|jar|json|ya?ml|toml|ini|conf|cfg|xml|html?|txt|log|sock|pem|key|crt|sql|db|main)$`)
 	hostPort = regexp.MustCompile(`^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?$`)
 )
 
@@ -134,7 +135,7 @@ func addressed(text string) []string {
 			}
 			for _, s := range []string{one, strings.TrimRight(one, ".]})")} {
 				if m := hostPort.FindStringSubmatch(s); m != nil {
-					hosts = append(hosts, strings.ToLower(m[1]))
+					hosts = append(hosts, strings.ToLower(strings.TrimSuffix(m[1], ".")))
 					break
 				}
 			}
@@ -166,7 +167,7 @@ func named(value string) []string {
 		if h, port, err := net.SplitHostPort(one); err == nil && strings.Trim(port, "0123456789") == "" {
 			host = h
 		}
-		if !hostPort.MatchString(host) && !isPublic(host) {
+		if !hostPort.MatchString(host) && !isPublic(host) || fileName.MatchString(host) {
 			return nil
 		}
 		hosts = append(hosts, strings.ToLower(host))

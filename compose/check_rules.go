@@ -90,21 +90,22 @@ func hostRules() []Rule {
 
 // stackRules are about what ties a stack to a machine, and about what waits and what is sealed.
 func stackRules() []Rule {
-	warn, advise := []Level{LevelWarning}, []Level{LevelAdvice}
+	warn, advise, refused := []Level{LevelWarning}, []Level{LevelAdvice}, []Level{LevelWarning, LevelError}
+	const inPreviews = "error where `x-strake.previews` is written and they have the service"
 	return []Rule{
-		{ID: "host-network", Levels: warn, Finds: "`network_mode: host`, or the network of a container that is not the project's",
+		{ID: "host-network", Levels: refused, When: inPreviews, Finds: "`network_mode: host`, or the network of a container that is not the project's",
 			Why: "nothing can keep it from the network, so that offline cannot be proven, and a preview refuses it", Fix: "take network_mode out and publish the ports"},
-		{ID: "engine-socket", Levels: warn, Finds: "a mount of the engine's socket or of a folder that holds it",
+		{ID: "engine-socket", Levels: refused, When: inPreviews, Finds: "a mount of the engine's socket or of a folder that holds it",
 			Why: "who has the socket has the whole machine: offline cannot be proven, and a preview refuses it", Fix: "take the mount out, or keep the service in a profile that previews do not have"},
-		{ID: "privileged", Levels: warn, Finds: "`privileged: true`",
+		{ID: "privileged", Levels: refused, When: inPreviews, Finds: "`privileged: true`",
 			Why: "a privileged container has the whole machine, so that offline cannot be proven, and a preview refuses it", Fix: "take it out, and add the one capability that is needed in cap_add"},
 		{ID: "external-network", Levels: warn, Finds: "a network that is `external`",
 			Why: "it has to be made beforehand on each machine, what else is on it is not known, and a preview has an empty one instead", Fix: "take external out, or bring what is asked on it into the project"},
-		{ID: "preview-refused", Levels: []Level{LevelWarning, LevelError}, When: "error where `x-strake.previews` is written", Finds: "anything else that a preview does not allow",
+		{ID: "preview-refused", Levels: refused, When: inPreviews, Finds: "anything else that a preview does not allow",
 			Why: "a preview of this file is not opened", Fix: ""},
 		{ID: "built-without-image", Levels: []Level{LevelAdvice, LevelWarning}, When: "warning where `x-strake.registry` is written", Finds: "a service with `build` and no `image`",
 			Why: "its image is called after the project's name, which is another one in each work tree, so that a registry cannot go by it", Fix: "add image: with the name that it has in the registry"},
-		{ID: "no-healthcheck", Levels: warn, Finds: "`condition: service_healthy` on a service whose healthcheck is off, or of an official image, which has none",
+		{ID: "no-healthcheck", Levels: warn, Finds: "`condition: service_healthy` on a service whose healthcheck is off, or whose image (postgres, redis, …, or built on such a one) has none",
 			Why: "an engine says healthy of a container with a healthcheck only, so that what waits does not start", Fix: "add a healthcheck to it, or wait for service_started"},
 		{ID: "seed-inputs", Levels: advise, Finds: "a step of a seed without `x-strake.inputs`",
 			Why: "the seed is built anew whenever anything of the step's image changes", Fix: "write the files that its result depends on: x-strake: {inputs: [migrations/**]}"},

@@ -3,6 +3,7 @@ package compose
 import (
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -111,12 +112,11 @@ func (c *checker) dependencies(s Service) {
 	}
 }
 
-// hasNoCheck is whether the image of a service is known to have no healthcheck: one of Docker's official ones, or one that the project
+// hasNoCheck is whether the image of a service is known to have no healthcheck: it is one of those of isWithoutCheck, or one that the project
 // builds on such a one, or on nothing, without saying HEALTHCHECK.
-// Source: docker-library, "Why do the official images not have healthchecks?" (github.com/docker-library/faq).
 func (c *checker) hasNoCheck(s Service) bool {
 	if s.Build == nil {
-		return !c.built[familiar(s.Image)] && isOfficial(s.Image)
+		return !c.built[familiar(s.Image)] && isWithoutCheck(s.Image)
 	}
 	src, err := ReadBuild(c.p, s.Name)
 	if err != nil || src.Text == nil {
@@ -131,14 +131,18 @@ func (c *checker) hasNoCheck(s Service) bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(r.refs, func(ref BuildRef) bool { return c.built[familiar(ref.Ref)] || !isOfficial(ref.Ref) }) && len(s.Build.AdditionalContexts) == 0
+	return !slices.ContainsFunc(r.refs, func(ref BuildRef) bool { return c.built[familiar(ref.Ref)] || !isWithoutCheck(ref.Ref) }) && len(s.Build.AdditionalContexts) == 0
 }
 
-// isOfficial is whether an image is one of Docker's official ones.
-func isOfficial(ref string) bool {
+// isWithoutCheck is whether an image is an official one of which it is known that it has no healthcheck; most have none.
+// Source: docker-library/faq, "Healthcheck", and the Dockerfiles of these.
+func isWithoutCheck(ref string) bool {
 	named, err := reference.ParseNormalizedNamed(ref)
-	return err == nil && reference.Domain(named) == "docker.io" && strings.HasPrefix(reference.Path(named), "library/")
+	return err == nil && reference.Domain(named) == "docker.io" && withoutCheck.MatchString(reference.Path(named))
 }
+
+var withoutCheck = regexp.MustCompile(`^library/(postgres|mysql|mariadb|mongo|redis|valkey|memcached|rabbitmq|nginx|httpd|caddy|haproxy|traefik|debian|ubuntu|alpine|busybox|` +
+	`python|node|golang|ruby|php|eclipse-temurin|openjdk|rust|perl)$`)
 
 // seeds finds steps of a service's seed that do not say what they depend on.
 func (c *checker) seeds(s Service) {

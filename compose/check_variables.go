@@ -23,7 +23,7 @@ func (c *checker) variables(s Service) {
 		}
 		hosts := addressed(*value)
 		if !strings.Contains(*value, "://") && namesHost(name) && len(hosts) == 0 {
-			hosts = named(*value)
+			hosts = slices.DeleteFunc(named(*value), func(h string) bool { return !strings.Contains(h, ".") && !labelNames.MatchString(name) })
 		}
 		for _, host := range hosts {
 			c.host(s.Name, host, name+" names "+host, "", isPublicAddress(name), func() place { return c.places.variable(s.Name, name) })
@@ -46,6 +46,7 @@ func (c *checker) host(service, host, what string, level Level, isOwn bool, at f
 
 var (
 	hostNames   = regexp.MustCompile(`(?i)(^|_)(HOST|HOSTS|HOSTNAME|SERVER|SERVERS|BROKER|BROKERS|ENDPOINT|ENDPOINTS|ADDR|ADDRESS|ADDRESSES|URL|URI|UPSTREAM)$`)
+	labelNames  = regexp.MustCompile(`(?i)(^|_)(HOST|HOSTNAME)$`) // those whose value is a host also without a dot
 	publicNames = regexp.MustCompile(`(?i)^((APP|SITE|BASE|ROOT|WEB|FRONTEND|EXTERNAL|SELF|NEXTAUTH|HOMEPAGE|SERVICE)_?(URL|URI|HOST|HOSTNAME|ORIGIN)|SERVER_NAME|HOSTNAME|HOST)$|` +
 		`(?i)(^|_)(PUBLIC|CORS|CSRF|ORIGINS?|ALLOWED|TRUSTED|CALLBACK|REDIRECT|REDIRECTS|VIRTUAL_HOST|LETSENCRYPT|DOMAINS?)(_|$)`)
 )

@@ -43,6 +43,8 @@ func TestSchema_AgreesWithTheDecoder(t *testing.T) {
 		{`{services: {web: {image: x, x-strake: }}, x-strake: {}}`, true},
 		{`{x-strake: {previews: {ttl: 2d, idle: 0s, cpus: 0.5, memory: 2g, environment: [A, B=c], secrets: {key: {file: k}}, budget: {previews: 3}}}}`, true},
 		{`{services: {web: {image: x, x-strake: {route: {port: 8000, path: /api, strip: true}}}}, x-strake: {previews: {environment: {A: 1, B: }}}}`, true},
+		{`{x-strake: {check: {ignore: [{rule: privileged, service: web, reason: x}]}}}`, true},
+		{`{x-strake: {check: {ignore: [{rule: privileged, why: x}]}}}`, false},
 		{`{x-strake: {previews: {tll: 2d}}}`, false},
 		{`{services: {web: {image: x, x-strake: {onec: true}}}}`, false},
 		{`{services: {web: {image: x, x-strake: {once: 3}}}}`, false},

@@ -24,19 +24,18 @@ type IgnoreSettings struct {
 // checkIgnores refuses entries of x-strake.check.ignore that name no rule or service, and those without a reason.
 func (d *settingsDecoder) checkIgnores(all []IgnoreSettings, services []string) {
 	for i, ig := range all {
-		below := func(key string) []string { return []string{settingsKey, "check", "ignore", strconv.Itoa(i), key} }
-		wrong := func(key, says, next string) {
-			d.wrong = append(d.wrong, wrongSetting{below(key), false, settingPath(below(key)) + " is " + says, next})
+		entry := []string{settingsKey, "check", "ignore", strconv.Itoa(i)}
+		below := func(key string) []string { return append(entry[:len(entry):len(entry)], key) }
+		wrong := func(path []string, says, next string) {
+			d.wrong = append(d.wrong, wrongSetting{path, false, settingPath(path) + " " + says, next})
 		}
-		if _, ok := ruleNamed(ig.Rule); !ok {
-			says := fmt.Sprintf("%q, which is no rule", ig.Rule)
-			if ig.Rule == "" {
-				says = "missing"
-			}
-			wrong("rule", says, nearOr(ig.Rule, ruleIDs(), "the rules are "+strings.Join(ruleIDs(), ", ")))
+		if _, ok := ruleNamed(ig.Rule); ig.Rule == "" {
+			wrong(entry, "has no rule", "the rules are "+strings.Join(ruleIDs(), ", "))
+		} else if !ok {
+			wrong(below("rule"), fmt.Sprintf("is %q, which is no rule", ig.Rule), nearOr(ig.Rule, ruleIDs(), "the rules are "+strings.Join(ruleIDs(), ", ")))
 		}
 		if strings.TrimSpace(ig.Reason) == "" {
-			wrong("reason", "missing", "write why this is as it should be: nothing is ignored without a reason")
+			wrong(entry, "has no reason", "add reason: with why this is as it should be")
 		}
 		if ig.Service != "" {
 			d.checkService(ig.Service, services, below("service")...)

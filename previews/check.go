@@ -3,7 +3,6 @@ package previews
 import (
 	"errors"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
@@ -12,7 +11,7 @@ import (
 // Check finds what of a loaded project a preview would not allow, for compose.Check to sort in: the work tree is root, and the project's own
 // policy is the one that counts. They are errors where the project has a policy of previews, and warnings where it has none.
 //
-// What compose.Check finds by rules of its own (the engine's socket, privileged, the machine's network, remote contexts) is left out.
+// What compose.Check has rules of its own for (the engine's socket, privileged, the machine's network, remote contexts) is of that rule.
 func Check(p *compose.Project, root string) []compose.Finding {
 	stack := p.Name + "-pr-1" // what it is called makes no difference to what is refused
 	_, err := Overlay(p, OverlayOptions{Stack: stack, Generation: 1, Root: root, Policy: p.Settings})
@@ -36,9 +35,7 @@ func Check(p *compose.Project, root string) []compose.Finding {
 		if f.Service != "" {
 			f.File, f.Line = p.Where("services", f.Service, attribute(f.What))
 		}
-		if !isFoundAlready(f.What) {
-			all = append(all, f)
-		}
+		all = append(all, f)
 	}
 	return all
 }
@@ -59,7 +56,7 @@ func routeFindings(err error, level compose.Level) []compose.Finding {
 // finding is an error as one.
 func finding(err error, level compose.Level) compose.Finding {
 	what := strings.TrimSuffix(err.Error(), ", which a preview does not allow")
-	f := compose.Finding{Rule: "preview-refused", Level: level, What: what, Why: "a preview of this file is not opened", Fix: "correct it"}
+	f := compose.Finding{Rule: ruleOf(what), Level: level, What: what, Why: "a preview of this file is not opened", Fix: "correct it"}
 	var hinted compose.Hinted
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
 		f.Fix = hinted.Hint()
@@ -80,8 +77,13 @@ func attribute(what string) string {
 	return strings.TrimSuffix(key, ":")
 }
 
-// isFoundAlready is whether compose.Check says the same by a rule of its own.
-func isFoundAlready(what string) bool {
-	return slices.ContainsFunc([]string{" has privileged", " has network_mode: host", " has network_mode: container:", " the engine's socket", " has the remote context ", " has the additional context "},
-		func(s string) bool { return strings.Contains(what, s) })
+// ruleOf is the rule that a refusal is of.
+func ruleOf(what string) string {
+	for _, own := range []struct{ says, rule string }{{" has privileged", "privileged"}, {" has network_mode: host", "host-network"}, {" has network_mode: container:", "host-network"},
+		{" the engine's socket", "engine-socket"}, {" has the remote context ", "remote-context"}, {" has the additional context ", "remote-context"}} {
+		if strings.Contains(what, own.says) {
+			return own.rule
+		}
+	}
+	return "preview-refused"
 }

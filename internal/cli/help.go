@@ -25,7 +25,7 @@ func appText(app *cli.App) string {
 	}
 	fmt.Fprintf(&b, "\nFlags, before or after the command:\n%s", flagsText(append(app.Flags, cli.HelpFlag)))
 	b.WriteString("\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not healthy or not ready in time, 4 held by another,\n" +
-		"10 there is something to do (plan, --dry-run), 130 interrupted. Each command's help lists its own.\n")
+		"5 a check said no, 10 there is something to do (plan, --dry-run), 130 interrupted. Each command's help lists its own.\n")
 	return b.String()
 }
 
