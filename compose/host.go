@@ -84,6 +84,8 @@ var (
 	ErrClaimLost = errors.New("claim was lost")
 	// ErrInUse is returned by a removal of what something else still uses.
 	ErrInUse = errors.New("is still in use")
+	// ErrOverlap is returned by CreateNetwork where another network has addresses of its subnet.
+	ErrOverlap = errors.New("its subnet overlaps with that of another network")
 	// ErrNoHealthcheck is returned by Probe of a container without a healthcheck.
 	ErrNoHealthcheck = errors.New("has no healthcheck")
 	// ErrNotRunning is returned by Probe and ExecHook of a container that does not run.

@@ -52,12 +52,7 @@ func (op *opening) source(ctx context.Context) (err error) {
 		Labels: map[string]string{LabelPreview: op.r.Stack, LabelGeneration: strconv.Itoa(op.gen), labelProject: op.r.Project},
 		URL:    op.url, URLs: op.urls, Policy: op.from.Settings, Secrets: op.from.Secrets, HostCPUs: op.room.CPUs,
 		Subnet: func(network string) (netip.Prefix, error) {
-			found, err := freeSubnets(used, network, 1)
-			if err != nil {
-				return netip.Prefix{}, err
-			}
-			used = append(used, found[0])
-			return found[0], nil
+			return freeSubnet(&used, network)
 		}})
 	if err != nil {
 		return err
@@ -225,13 +220,48 @@ func (op *opening) start(ctx context.Context) error {
 		}
 	}
 	op.m.note("start")
-	_, _, err = compose.ConvergeHeld(ctx, op.h, compose.ScopeOf(op.g, d.Refs), func(have compose.State) (compose.Plan, error) {
-		return compose.Diff(op.g, have, d)
-	}, o)
+	for try := 1; ; try++ {
+		_, _, err = compose.ConvergeHeld(ctx, op.h, compose.ScopeOf(op.g, d.Refs), func(have compose.State) (compose.Plan, error) {
+			return compose.Diff(op.g, have, d)
+		}, o)
+		if !errors.Is(err, compose.ErrOverlap) || try == mostChoices {
+			break
+		}
+		if err := op.chooseAgain(ctx, try); err != nil {
+			return err
+		}
+	}
 	ready := op.m.Now()
 	op.phases = append(op.phases, Phase{Name: "start", Seconds: started.Sub(begun).Seconds(), Note: fmt.Sprintf("%d services", len(op.g.Services))},
 		Phase{Name: "health", Seconds: ready.Sub(started).Seconds()})
 	return err
+}
+
+// mostChoices is how often addresses are chosen for a network: whoever opens another preview at that moment may take the same ones.
+const mostChoices = 10
+
+// chooseAgain chooses other addresses for the networks that are not there yet.
+func (op *opening) chooseAgain(ctx context.Context, try int) error {
+	used, err := op.m.Host.Subnets(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := op.m.observe(ctx, op.r.Stack)
+	if err != nil {
+		return err
+	}
+	for key, n := range op.g.Networks {
+		if slices.ContainsFunc(state.Networks, func(there compose.Network) bool { return there.Name == n.Name }) {
+			continue
+		}
+		subnet, err := freeSubnet(&used, fmt.Sprint(n.Name, " ", try))
+		if err != nil {
+			return err
+		}
+		n.Ipam.Config = []*compose.AddressPool{{Subnet: subnet.String()}}
+		op.g.Networks[key] = n
+	}
+	return nil
 }
 
 // withImages is the project as the file says with the images, the limits and no other networks than those of its preview: so its seed is

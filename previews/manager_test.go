@@ -250,6 +250,30 @@ func open(t *testing.T, m *previews.Manager, s *sources, n int) previews.Preview
 	return p
 }
 
+// TestOpen_ChoosesOtherAddressesThanWhoeverOpensAtOnce: this host does not say what addresses are taken, as if they were taken a moment later.
+func TestOpen_ChoosesOtherAddressesThanWhoeverOpensAtOnce(t *testing.T) {
+	m, h, s := newRig(t)
+	open(t, m, s, 1)
+	state, err := h.Observe(t.Context(), compose.Scope{Label: previews.LabelPreview})
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := state.Networks
+	if _, err := m.Close(t.Context(), "shop", "pr-42"); err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range taken {
+		spec := compose.NetworkSpec{}
+		spec.Ipam.Config = []*compose.AddressPool{{Subnet: n.Subnets[0].String()}}
+		if err := h.Do(t.Context(), compose.Step{Op: compose.CreateNetwork, Name: fmt.Sprint("other", i), Network: &compose.NetworkStep{Spec: spec}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p := open(t, m, s, 1); p.State != previews.Ready || len(taken) == 0 {
+		t.Errorf("Open = %+v with %v taken, want it ready on other addresses", p, taken)
+	}
+}
+
 func TestOpen_UpdatesAndCloseRemovesAll(t *testing.T) {
 	m, h, s := newRig(t)
 	p := open(t, m, s, 1)

@@ -20,25 +20,22 @@ const (
 // errNoSubnet is returned where every subnet of the pool is taken.
 var errNoSubnet = &compose.HintedError{Err: errors.New("no subnet of " + poolPrefix + " is free for another preview"), Next: "close a preview: strake preview list --all"}
 
-// freeSubnets are n subnets of the pool that overlap with none of used. name is of what they are for: different names begin to look at
-// different places, so that two who choose at once seldom choose the same.
-func freeSubnets(used []netip.Prefix, name string, n int) ([]netip.Prefix, error) {
+// freeSubnet is a subnet of the pool that overlaps with none of used, to which it is added. name is of what it is for: different names begin to
+// look at different places, so that two who choose at once seldom choose the same.
+func freeSubnet(used *[]netip.Prefix, name string) (netip.Prefix, error) {
 	base := netip.MustParsePrefix(poolPrefix).Addr().As4()
 	h := fnv.New32a()
 	fmt.Fprint(h, name)
 	begin := h.Sum32()
-	var found []netip.Prefix
-	for i := uint32(0); i < poolSubnets && len(found) < n; i++ {
+	for i := range uint32(poolSubnets) {
 		at := (begin + i) % poolSubnets << (32 - subnetBits)
 		one := netip.PrefixFrom(netip.AddrFrom4([4]byte{base[0], base[1], byte(at >> 8), byte(at)}), subnetBits)
-		if !overlaps(one, used) {
-			found = append(found, one)
+		if !overlaps(one, *used) {
+			*used = append(*used, one)
+			return one, nil
 		}
 	}
-	if len(found) < n {
-		return nil, errNoSubnet
-	}
-	return found, nil
+	return netip.Prefix{}, errNoSubnet
 }
 
 func overlaps(one netip.Prefix, used []netip.Prefix) bool {

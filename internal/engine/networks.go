@@ -30,6 +30,9 @@ func (e *Engine) createNetwork(ctx context.Context, s compose.Step) error {
 		}
 	}
 	_, err := e.api.NetworkCreate(ctx, s.Name, o)
+	if err != nil && has(err.Error(), "ool overlaps with other one on this address space") {
+		return fmt.Errorf("%w: %w", compose.ErrOverlap, err)
+	}
 	if err == nil || !(errdefs.IsConflict(err) || has(err.Error(), "already exists")) {
 		return err
 	}
