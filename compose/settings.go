@@ -30,6 +30,8 @@ type Settings struct {
 	Previews PreviewSettings `strake:"previews" doc:"The policy of previews; it is read from the default branch only."`
 	// Check is what the audit of Check leaves out.
 	Check CheckSettings `strake:"check" doc:"What strake check leaves out."`
+	// Offline is what may ask the internet all the same.
+	Offline OfflineSettings `strake:"offline" doc:"What of the internet may be asked for all the same."`
 	// Services holds each service's own x-strake, by name; services without one are absent.
 	Services map[string]ServiceSettings `strake:"-"`
 }
@@ -37,6 +39,12 @@ type Settings struct {
 // MigrateSettings is x-strake.migrate. The zero value is a project without migrations.
 type MigrateSettings struct {
 	Service string `strake:"service" doc:"The one-shot service that migrates."`
+}
+
+// OfflineSettings is x-strake.offline. The zero value allows nothing.
+type OfflineSettings struct {
+	// Allow are hosts, or *.example.com for all below one: what is asked of them does not count against a stack.
+	Allow []string `strake:"allow" doc:"Hosts that may be asked, such as telemetry.example.com or *.example.com; strake offline does not count them."`
 }
 
 // SeedSettings is x-strake.seed of a service whose data is sealed in an image. The zero value starts from what the service

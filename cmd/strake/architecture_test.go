@@ -68,6 +68,8 @@ func reserved() map[string][]string {
 		"github.com/google/go-containerregistry/":             {"internal/release"},
 		"github.com/miekg/dns":                                {"internal/offline"},
 		"github.com/google/nftables":                          {"internal/offline"},
+		"github.com/tdewolff/parse/":                          {"internal/offline"},
+		"golang.org/x/net/html":                               {"internal/offline"},
 		"github.com/google/go-github/":                        {"internal/github"},
 	}
 }
