@@ -99,7 +99,7 @@ func ps(ctx context.Context, s Streams, o psOptions) error {
 }
 
 // askPatience is how long ps waits for the answers of healthchecks.
-const askPatience = time.Second
+const askPatience = 3 * time.Second
 
 // askStarting asks the healthchecks of which the engine has no verdict yet, as up does: until its interval has passed the engine
 // says "starting" of what is healthy. What does not pass, or not in time, stays as the engine says.
