@@ -35,6 +35,7 @@ func (op *opening) source(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	op.hidden = hiddenOf(op.from, p)
 	format, err := op.m.Router.Address(ctx)
 	if err != nil {
 		return err
@@ -98,7 +99,7 @@ func (op *opening) images(ctx context.Context) error {
 	}
 	d.ImagesOnly = true
 	_, plan, err := compose.ConvergeHeld(ctx, op.h, compose.ScopeOf(op.g, d.Refs), func(have compose.State) (compose.Plan, error) {
-		if err := op.refuseSeeds(have); err != nil {
+		if err := op.refuseImages(have); err != nil {
 			return nil, err
 		}
 		return compose.Diff(op.g, have, d)
@@ -110,14 +111,20 @@ func (op *opening) images(ctx context.Context) error {
 	return nil
 }
 
-// refuseSeeds refuses images of the file, and those that it builds on, that hold data of a seed, whichever project's: what was sealed is for
-// who asks for it by x-strake.seed.
-func (op *opening) refuseSeeds(have compose.State) error {
+// refuseImages refuses images of the file, and those that it builds on, that hold data of a seed, whichever project's: what was sealed is for
+// who asks for it by x-strake.seed. It also refuses what another project's stack, or another preview, built: its code is nobody else's to read.
+func (op *opening) refuseImages(have compose.State) error {
 	var no RefusedError
 	for _, ref := range slices.Sorted(maps.Keys(have.Images)) {
 		if op.m.Seeds.IsSeed(have.Images[ref].Labels) {
 			no.Refused = append(no.Refused, &compose.HintedError{Err: fmt.Errorf("image %s holds data of a seed, which a preview does not allow", ref),
 				Next: "name the service's own image; x-strake.seed starts it from the project's seed"})
+			continue
+		}
+		of := have.Images[ref].Labels[compose.LabelProject]
+		if of != "" && of != op.from.Project && !IsOf(op.r.Stack, of) {
+			no.Refused = append(no.Refused, &compose.HintedError{Err: fmt.Errorf("image %s was built by project %s, which a preview does not allow", ref, of),
+				Next: "give the image a place in a registry, or build it in this project"})
 		}
 	}
 	if len(no.Refused) == 0 {
@@ -293,8 +300,8 @@ func withImages(p, g *compose.Project) (*compose.Project, []string) {
 	return out, slices.Compact(built)
 }
 
-// failureOf is why an open failed, with the last lines of the service that is to blame.
-func (m *Manager) failureOf(ctx context.Context, commit string, why error) *Failure {
+// failureOf is why an open failed, with the last lines of the service that is to blame and without what is hidden: visitors read it.
+func (m *Manager) failureOf(ctx context.Context, commit string, why error, hidden []string) *Failure {
 	f := &Failure{Commit: commit, What: lastOf(why.Error()), At: m.Now().UTC()}
 	var unready *compose.NotReadyError
 	var step *StepError
@@ -304,7 +311,7 @@ func (m *Manager) failureOf(ctx context.Context, commit string, why error) *Fail
 	case errors.As(why, &step):
 		f.Service, f.Log = step.Service, step.Log
 	}
-	f.Log = lastOf(f.Log)
+	f.What, f.Log = hide(f.What, hidden), hide(lastOf(f.Log), hidden)
 	return f
 }
 

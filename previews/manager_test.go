@@ -146,14 +146,15 @@ type sources struct {
 	dir     string
 	commits map[string]string // compose file by commit
 	dates   map[string]time.Time
-	heads   map[int]string // by pull request
+	heads   map[int]string    // by pull request
+	secrets map[string]string // of the policy
 	policy  compose.PreviewSettings
 }
 
 const project = "shop"
 
 func (s *sources) Policy(context.Context) (previews.Policy, error) {
-	return previews.Policy{Project: project, Settings: compose.Settings{Previews: s.policy}}, nil
+	return previews.Policy{Project: project, Settings: compose.Settings{Previews: s.policy}, Secrets: s.secrets}, nil
 }
 
 func (s *sources) Resolve(_ context.Context, c previews.Change) (previews.Target, error) {

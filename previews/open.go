@@ -108,6 +108,7 @@ type opening struct {
 	urls   map[string]string
 	seeded Seeded
 	phases []Phase
+	hidden []string // values that nobody is told
 }
 
 // run opens.
@@ -243,7 +244,7 @@ func (op *opening) failed(ctx context.Context, before Record, why error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	r := before
-	r.Failure = op.m.failureOf(ctx, op.to.ID, why)
+	r.Failure = op.m.failureOf(ctx, op.to.ID, why, op.hidden)
 	r.Phases, r.Images = op.phases, op.r.Images
 	var errs []error
 	if r.Active == "" {
@@ -254,6 +255,9 @@ func (op *opening) failed(ctx context.Context, before Record, why error) error {
 	}
 	op.r = &r
 	errs = append(errs, op.m.write(ctx, op.r), op.m.Router.Sync(ctx, op.r.Stack))
+	if len(op.hidden) > 0 {
+		why = &hidingError{why, op.hidden}
+	}
 	return errors.Join(append([]error{why}, errs...)...)
 }
 

@@ -141,12 +141,18 @@ func flatten(err error) []error {
 	case documentedError:
 		return flatten(e.error)
 	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
+	var parts []error
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		parts = e.Unwrap()
+	case interface{ Parts() []error }:
+		parts = e.Parts()
+	}
+	if len(parts) == 0 {
 		return []error{err}
 	}
 	var all []error
-	for _, e := range joined.Unwrap() {
+	for _, e := range parts {
 		all = append(all, flatten(e)...)
 	}
 	return all

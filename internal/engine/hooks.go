@@ -80,7 +80,11 @@ func (e *Engine) execHook(ctx context.Context, s compose.Step, note func(compose
 		return notRunning(err)
 	}
 	if code != 0 {
-		return fmt.Errorf("hook `%s` exited with code %d", strings.Join(h.Command, " "), code)
+		what := h.Command[0] // the rest may hold what nobody else shall read
+		if len(h.Command) > 1 {
+			what += " …"
+		}
+		return fmt.Errorf("hook `%s` exited with code %d", what, code)
 	}
 	return nil
 }

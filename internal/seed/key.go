@@ -39,6 +39,8 @@ type RunFacts struct {
 	Environment map[string]string `json:"environment,omitempty"`
 	// Files are digests, by their paths in the container, of configs and of the project's own files that are mounted.
 	Files map[string]string `json:"files,omitempty"`
+	// Rest is what else of its settings can change what it writes, by the names that the file has.
+	Rest map[string]any `json:"rest,omitempty"`
 }
 
 // ServiceFacts are those of a service whose data is sealed.
@@ -102,7 +104,7 @@ type FactsOptions struct {
 // *compose.HintedError, as is a dump that cannot be read, a glob that matches nothing, and a project without seeds.
 func FactsOf(ctx context.Context, p *compose.Project, o FactsOptions) (Facts, error) {
 	r := &factReader{p: p, o: o}
-	f := Facts{Version: 2, Platform: o.State.Engine.OS + "/" + o.State.Engine.Arch}
+	f := Facts{Version: 3, Platform: o.State.Engine.OS + "/" + o.State.Engine.Arch}
 	names := Services(p)
 	if len(names) == 0 {
 		return f, unseeded(p)
@@ -222,7 +224,7 @@ func (r *factReader) run(ctx context.Context, name string) (RunFacts, error) {
 	if s.Name == "" {
 		return RunFacts{}, &compose.HintedError{Err: fmt.Errorf("step %s of the seed is not enabled", name), Next: "activate its profile, or take the profile from the service"}
 	}
-	f := RunFacts{Service: name, User: s.User, Command: commandOf(s), Environment: r.environment(s)}
+	f := RunFacts{Service: name, User: s.User, Command: commandOf(s), Environment: r.environment(s), Rest: restOf(s)}
 	globs := r.p.Settings.Services[name].Inputs
 	var err, filesErr error
 	if len(globs) > 0 {
@@ -296,21 +298,6 @@ func commandOf(s compose.Service) []string {
 	return masked(append(append(slices.Clone([]string(s.Entrypoint)), "--"), s.Command...))
 }
 
-// masked are words without the passwords in them: neither what says to be one, nor what follows a flag that says so.
-func masked(words []string) []string {
-	var out []string
-	for i, w := range words {
-		if i > 0 && passwordFlag.MatchString(words[i-1]) {
-			w = ""
-		}
-		out = append(out, withoutPassword(w))
-	}
-	return out
-}
-
-// passwordFlag is a flag whose value is the next word.
-var passwordFlag = regexp.MustCompile(`(?i)^--?[a-z-]*(pass|password|passwd|requirepass|masterauth|secret|token|credentials|(api|access|private|secret|signing)-?key)$`)
-
 // dataPaths are where a service keeps data: the image's volumes, and those that the file mounts.
 func dataPaths(s compose.Service, i compose.Image) []string {
 	paths := slices.Clone(i.Volumes)
@@ -359,20 +346,4 @@ func (r *factReader) environment(s compose.Service) map[string]string {
 		}
 	}
 	return out
-}
-
-// Where a text holds a password: in a URL before the host, and behind a word that says so.
-var (
-	urlPassword   = regexp.MustCompile(`(://[^:/@\s]*):[^/\s]*@`)
-	urlToken      = regexp.MustCompile(`(://)[0-9A-Za-z_-]{16,}@`) // of a length that no user's name has
-	namedPassword = regexp.MustCompile(`(?i)((?:pass|password|passwd|requirepass|pwd|passphrase|secret|token|apikey|api_key|access_key|authorization|bearer)["']?\s*[=: ]\s*["']?)[^&;,\s"']+`)
-	// knownToken are forms that mean nothing else: keys in PEM, JSON web tokens, and those of GitHub, GitLab, Stripe, Slack and AWS.
-	knownToken = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*|\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_.-]+|` +
-		`\b(gh[a-z]_|github_pat_|glpat-|[rs]k_(live|test)_|xox[a-z]-|AKIA)[0-9A-Za-z_-]{8,}`)
-)
-
-// withoutPassword is a text without the passwords that it says to hold.
-func withoutPassword(v string) string {
-	v = urlToken.ReplaceAllString(urlPassword.ReplaceAllString(v, "$1@"), "$1@")
-	return knownToken.ReplaceAllString(namedPassword.ReplaceAllString(v, "$1"), "")
 }

@@ -74,6 +74,11 @@ func TestKey_ChangesWithWhatTheDataDependsOn(t *testing.T) {
 		{"where a volume is", replace("\"./init:/docker-entrypoint-initdb.d\"", "\"/more\", \"./init:/docker-entrypoint-initdb.d\""), true},
 		{"another service with a seed", replace("{image: app, command: [web]}", "{image: app, command: [web], x-strake: {seed: {}}}"), true},
 		{"what a step needs", replace("command: [cache]", "command: [cache, big]"), true},
+		{"a hook", replace("[fill], env", "[fill], post_start: [{command: [touch, /x]}], env"), true},
+		{"where a step works", replace("[fill], env", "[fill], working_dir: /x, env"), true},
+		{"a volume of a step", replace("[fill], env", "[fill], volumes: [\"/x\"], env"), true},
+		{"another host's address", replace("[fill], env", "[fill], extra_hosts: [\"db:10.0.0.1\"], env"), true},
+		{"a tmpfs", replace("[fill], env", "[fill], tmpfs: [/x], env"), true},
 		{"another service", replace("[web]", "[web, new]"), false},
 		{"password in a text", replace("password=one", "password=two"), false},
 		{"migration", write("migrations/1.sql", "create table b ()"), true},
@@ -164,6 +169,16 @@ func TestFacts_HoldNoSecret(t *testing.T) {
 	} {
 		if got := withoutPassword(in); got != want {
 			t.Errorf("withoutPassword(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for script, changes := range map[string]bool{"PGPASSWORD=two true": false, "PGPASSWORD='t;w|o' true": false, "PGPASSWORD=`id` true": true, "PGPASSWORD=x|tee /data true": true, "PGPASSWORD=x>/data true": true,
+		"PGPASSWORD=\"$(id)\" true": true, "curl http://u:two@db/ true": false, "curl http://u:`id`@db/ true": true} {
+		one := "PGPASSWORD=one true"
+		if strings.HasPrefix(script, "curl") {
+			one = "curl http://u:one@db/ true"
+		}
+		if got := masked([]string{"sh", "-c", script}); (got[2] != masked([]string{"sh", "-c", one})[2]) != changes || strings.Contains(got[2], "two") || strings.Contains(got[2], "t;w") {
+			t.Errorf("masked(sh -c %q) = %q, want another than of %q: %t, and no password", script, got[2], one, changes)
 		}
 	}
 	if got := masked([]string{"redis-server", "--requirepass", "hunter2", "--port", "1", "--aws-secret-access-key", "hunter2"}); got[2] != "" || got[4] != "1" || got[6] != "" {
