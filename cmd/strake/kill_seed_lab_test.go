@@ -81,6 +81,11 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 				if code != 0 && !strings.Contains(out, "finishes it") {
 					t.Fatalf("seed %d: up after a killed reset: exit %d\n%s", seed, code, out)
 				}
+				if code != 0 { // nor is half of it saved
+					if out, code := s.strake(t, []string{fmt.Sprint("VERSION=", version)}, "seed", "save", "half"); code == 0 || !strings.Contains(out, "finishes it") {
+						t.Fatalf("seed %d: seed save after a killed reset: exit %d\n%s", seed, code, out)
+					}
+				}
 				if fill := lab.Docker(t, e, "ps", "-aq", "--filter", "name="+s.name+"-fill"); fill != "" {
 					t.Fatalf("seed %d: up after a killed reset ran fill", seed)
 				}

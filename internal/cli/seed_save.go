@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,6 +41,9 @@ func seedSave(ctx context.Context, s Streams, o seedOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
+	if _, _, err := runningSeed(ctx, e, p); errors.As(err, new(*seed.UnfinishedError)) {
+		return err // half of its data is of another time
+	}
 	state, err := e.Observe(ctx, compose.ScopeOf(p, nil))
 	if err != nil {
 		return err

@@ -140,10 +140,21 @@ func (g Goal) args() string {
 }
 
 // Refused is why nothing but the same reset goes on from here, after it was killed: data may be missing, or be of two seeds.
-func (g Goal) Refused(project string) error {
-	return &compose.HintedError{Err: fmt.Errorf("strake seed reset of %s to seed %s was killed: some of its data is missing, or is not that seed's yet", project, g.Key),
-		Next: g.Finish() + " finishes it"}
+func (g Goal) Refused(project string) error { return &UnfinishedError{Project: project, Goal: g} }
+
+// UnfinishedError is a reset that was killed. Nothing of its data is taken for a seed's.
+type UnfinishedError struct {
+	Project string
+	Goal    Goal
 }
+
+// Error says what there is.
+func (e *UnfinishedError) Error() string {
+	return fmt.Sprintf("strake seed reset of %s to seed %s was killed: some of its data is missing, or is not that seed's yet", e.Project, e.Goal.Key)
+}
+
+// Hint is how to go on.
+func (e *UnfinishedError) Hint() string { return e.Goal.Finish() + " finishes it" }
 
 // Finish is the command that goes on from where a reset ended.
 func (g Goal) Finish() string { return "strake seed reset " + g.args() + " --yes" }
