@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -132,17 +133,9 @@ func (f *file) importMap(text []byte, line int) {
 	if json.Unmarshal(text, &m) != nil {
 		return // a browser does not read it either
 	}
-	for _, one := range append([]map[string]string{m.Imports}, values(m.Scopes)...) {
+	for _, one := range slices.AppendSeq([]map[string]string{m.Imports}, maps.Values(m.Scopes)) {
 		for _, ref := range one {
 			f.add("importmap", ref, line+bytes.Count(text[:max(0, bytes.Index(text, []byte(ref)))], []byte("\n")))
 		}
 	}
-}
-
-func values(m map[string]map[string]string) []map[string]string {
-	var all []map[string]string
-	for _, v := range m {
-		all = append(all, v)
-	}
-	return all
 }

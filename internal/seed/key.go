@@ -224,7 +224,7 @@ func (r *factReader) run(ctx context.Context, name string) (RunFacts, error) {
 	if s.Name == "" {
 		return RunFacts{}, &compose.HintedError{Err: fmt.Errorf("step %s of the seed is not enabled", name), Next: "activate its profile, or take the profile from the service"}
 	}
-	f := RunFacts{Service: name, User: s.User, Command: commandOf(s), Environment: r.environment(s), Rest: restOf(s)}
+	f := RunFacts{Service: name, User: s.User, Command: commandOf(s), Environment: r.environment(s.Environment), Rest: r.rest(s)}
 	globs := r.p.Settings.Services[name].Inputs
 	var err, filesErr error
 	if len(globs) > 0 {
@@ -326,8 +326,8 @@ func isSecret(name string) bool {
 	return secretWords.MatchString(name) && !strings.HasSuffix(strings.ToUpper(name), "_FILE")
 }
 
-// environment is what of a service's environment counts: not the values of secrets, nor what URLs hold of them.
-func (r *factReader) environment(s compose.Service) map[string]string {
+// environment is what of an environment counts: not the values of secrets, nor what URLs hold of them.
+func (r *factReader) environment(variables map[string]*string) map[string]string {
 	secrets := map[string]bool{}
 	for _, o := range r.p.Secrets {
 		if o.Environment != "" {
@@ -335,7 +335,7 @@ func (r *factReader) environment(s compose.Service) map[string]string {
 		}
 	}
 	out := map[string]string{}
-	for k, v := range s.Environment {
+	for k, v := range variables {
 		switch {
 		case v == nil:
 			continue

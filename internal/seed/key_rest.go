@@ -7,14 +7,14 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
-// restOf is what else of a service's settings can change what its containers write, by the names that the file has; without what is not set.
+// rest is what else of a service's settings can change what its containers write, by the names that the file has; without what is not set.
 // Of secrets it is where they are, and not what they are. Limits, networks and what keeps a container running are not in it.
-func restOf(s compose.Service) map[string]any {
+func (r *factReader) rest(s compose.Service) map[string]any {
 	rest := map[string]any{}
 	for key, v := range map[string]any{"working_dir": s.WorkingDir, "platform": s.Platform, "hostname": s.Hostname, "domainname": s.DomainName, "dns": s.DNS, "extra_hosts": s.ExtraHosts,
 		"tmpfs": s.Tmpfs, "cap_add": s.CapAdd, "cap_drop": s.CapDrop, "shm_size": s.ShmSize, "read_only": s.ReadOnly, "privileged": s.Privileged, "security_opt": s.SecurityOpt,
 		"sysctls": s.Sysctls, "group_add": s.GroupAdd, "ulimits": s.Ulimits, "devices": s.Devices, "volumes_from": s.VolumesFrom, "links": s.Links,
-		"post_start": hooksOf(s.PostStart), "pre_stop": hooksOf(s.PreStop), "pre_start": preStartOf(s), "secrets": secretsOf(s), "volumes": mountsOf(s)} {
+		"post_start": r.hooks(s.PostStart), "pre_stop": r.hooks(s.PreStop), "pre_start": r.preStart(s), "secrets": secretsOf(s), "volumes": mountsOf(s)} {
 		if value := reflect.ValueOf(v); !value.IsZero() && (value.Kind() != reflect.Slice && value.Kind() != reflect.Map || value.Len() > 0) {
 			rest[key] = v
 		}
@@ -22,37 +22,22 @@ func restOf(s compose.Service) map[string]any {
 	return rest
 }
 
-// hooksOf are hooks without the passwords in them.
-func hooksOf(all []compose.ServiceHook) []map[string]any {
+// hooks are hooks without the passwords in them.
+func (r *factReader) hooks(all []compose.ServiceHook) []map[string]any {
 	var out []map[string]any
 	for _, h := range all {
-		one := map[string]any{"command": masked(h.Command), "user": h.User, "working_dir": h.WorkingDir, "privileged": h.Privileged, "environment": hookEnvironment(h.Environment)}
+		one := map[string]any{"command": masked(h.Command), "user": h.User, "working_dir": h.WorkingDir, "privileged": h.Privileged, "environment": r.environment(h.Environment)}
 		out = append(out, one)
 	}
 	return out
 }
 
-// preStartOf are the containers that run before a service's own.
-func preStartOf(s compose.Service) []map[string]any {
+// preStart are the containers that run before a service's own.
+func (r *factReader) preStart(s compose.Service) []map[string]any {
 	var out []map[string]any
 	for _, h := range s.PreStart {
 		out = append(out, map[string]any{"command": masked(append(append(slices.Clone([]string(h.Entrypoint)), "--"), h.Command...)), "user": h.User, "working_dir": h.WorkingDir,
-			"image": h.Image, "environment": hookEnvironment(h.Environment)})
-	}
-	return out
-}
-
-// hookEnvironment is an environment without secrets.
-func hookEnvironment(variables map[string]*string) map[string]string {
-	out := map[string]string{}
-	for k, v := range variables {
-		switch {
-		case v == nil:
-		case isSecret(k):
-			out[k] = "(secret)"
-		default:
-			out[k] = withoutPassword(*v)
-		}
+			"image": h.Image, "environment": r.environment(h.Environment)})
 	}
 	return out
 }

@@ -1,6 +1,8 @@
 package seed
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,5 +190,21 @@ func TestFacts_HoldNoSecret(t *testing.T) {
 		if got := isSecret(name); got != want {
 			t.Errorf("isSecret(%s) = %t, want %t", name, got, want)
 		}
+	}
+}
+
+// TestFacts_HoldNoSecretOfHooks: a variable that holds one of the project's secrets is one in hooks too.
+func TestFacts_HoldNoSecretOfHooks(t *testing.T) {
+	dir := t.TempDir()
+	file := strings.Replace(shop, "[fill], env", "[fill], post_start: [{command: [sh, -c, \"SECRET=hunter2 true\"], environment: {LICENSE: hunter2, API_TOKEN: hunter2}}], secrets: [licence], env", 1) +
+		"\nsecrets: {licence: {environment: LICENSE}}\n"
+	for name, text := range map[string]string{"compose.yaml": file, "base.sql": "", "init/a.sql": "", "migrations/1.sql": ""} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := json.Marshal(facts(t, dir))
+	if err != nil || strings.Contains(string(text), "hunter2") || !strings.Contains(string(text), "API_TOKEN") {
+		t.Errorf("facts are %s, %v, want the hook without its secrets", text, err)
 	}
 }
