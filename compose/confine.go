@@ -84,9 +84,18 @@ func followed(path string) (string, error) {
 	return done, nil
 }
 
+// ErrOutside is returned, with words of its own, by a Load that is confined to a folder where the project would read what is not in it.
+var ErrOutside = errors.New("a file is outside of the folder that the project must be in")
+
+// outsideError is an ErrOutside that says which file.
+type outsideError struct{ says string }
+
+func (e *outsideError) Error() string     { return e.says }
+func (e *outsideError) Is(err error) bool { return err == ErrOutside }
+
 // outside is the error for a file that a confined load must not read.
 func outside(what, path, root string) error {
-	return &HintedError{Err: fmt.Errorf("%s %s is outside of %s, in which all that this project reads must be", what, path, root),
+	return &HintedError{Err: &outsideError{fmt.Sprintf("%s %s is outside of %s, in which all that this project reads must be", what, path, root)},
 		Next: "keep a copy in the project, and name it by a path that does not lead out, also not by a symbolic link"}
 }
 

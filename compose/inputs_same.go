@@ -2,9 +2,14 @@ package compose
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 )
 
 // keptSame is how many equivalent digests are kept for a project.
@@ -68,6 +73,9 @@ func replaceFile(file string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		forgetOld(filepath.Dir(file), time.Now().Add(-unusedFor))
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
 	if err != nil {
 		return err
@@ -83,4 +91,19 @@ func replaceFile(file string, text []byte) error {
 		_ = os.Remove(tmp.Name()) // the first error is the one that tells
 	}
 	return err
+}
+
+// unusedFor is how long a file of the cache stays that is not written any more, as its project's folder is gone: each commit of a preview has
+// a folder of its own.
+const unusedFor = 30 * 24 * time.Hour
+
+// forgetOld removes the files of a cache folder that were last written before then. What is still in use is found out once more.
+func forgetOld(dir string, then time.Time) {
+	entries, _ := os.ReadDir(dir) // what cannot be read is not removed
+	for _, e := range entries {
+		kind, _, _ := strings.Cut(e.Name(), "-")
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && slices.Contains([]string{"known", "inputs", "same"}, kind) && info.ModTime().Before(then) {
+			_ = os.Remove(filepath.Join(dir, e.Name())) // the next time
+		}
+	}
 }

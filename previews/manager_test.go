@@ -323,6 +323,23 @@ func TestOpen_FailureLeavesTheFormerOne(t *testing.T) {
 	}
 }
 
+// TestOpen_FailureLeavesNoImages: what a failed update built is of no use to the former generation.
+func TestOpen_FailureLeavesNoImages(t *testing.T) {
+	m, h, s := newRig(t)
+	open(t, m, s, 1)
+	s.commits[commitOf(2)] = strings.Replace(s.commits[commitOf(2)], `image: "web:1"`, `build: {context: ".", dockerfile_inline: "FROM scratch"}, command: [exit, "3"]`, 1)
+	s.heads[42] = commitOf(2)
+	if _, err := m.Open(t.Context(), previews.OpenOptions{Change: previews.Change{PullRequest: 42}}); err == nil {
+		t.Fatal("Open of a commit whose service ends = nil, want an error")
+	}
+	ref := "shop-pr-42-web:" + commitOf(2)[:12]
+	built := slices.ContainsFunc(h.Steps(), func(s compose.Step) bool { return s.Op == compose.BuildImage && s.Name == ref })
+	state, err := h.Observe(t.Context(), compose.Scope{Label: previews.LabelPreview, Images: []compose.ImageRef{{Ref: ref}}})
+	if _, there := state.Images[ref]; err != nil || !built || there {
+		t.Errorf("after a failed update image %s: built %v, there %v (%v), want it built and gone", ref, built, there, err)
+	}
+}
+
 // TestOpen_RefusesBeyondTheBudget names what to close first.
 func TestOpen_RefusesBeyondTheBudget(t *testing.T) {
 	m, h, s := newRig(t)

@@ -254,6 +254,9 @@ func (op *opening) failed(ctx context.Context, before Record, why error) error {
 		errs = append(errs, op.m.removeGenerations(ctx, op.h, &r, []string{op.name}, retained{op.kept, r.KeptVolumes}))
 	}
 	op.r = &r
+	if r.Active != "" {
+		errs = append(errs, op.dropImages(ctx, before.Images, before.Seed))
+	}
 	errs = append(errs, op.m.write(ctx, op.r), op.m.Router.Sync(ctx, op.r.Stack))
 	if len(op.hidden) > 0 {
 		why = &hidingError{why, op.hidden}
@@ -320,18 +323,18 @@ func (op *opening) retire(ctx context.Context, before Record) error {
 		}
 	}
 	err = op.m.removeGenerations(ctx, op.h, op.r, former, op.r.retained())
-	return errors.Join(err, op.dropImages(ctx, op.built))
+	return errors.Join(err, op.dropImages(ctx, op.built, op.seeded.Key))
 }
 
-// dropImages removes the images and seeds of the preview that are of former commits and that no other preview uses.
-func (op *opening) dropImages(ctx context.Context, keep []string) error {
+// dropImages removes the images and seeds of the preview, but for those that serve and what other previews use.
+func (op *opening) dropImages(ctx context.Context, keep []string, seed string) error {
 	used, err := op.m.usedImages(ctx, op.r.Stack)
 	if err != nil {
 		return err
 	}
 	old := slices.DeleteFunc(slices.Clone(op.r.Images), func(ref string) bool { return slices.Contains(keep, ref) || slices.Contains(used, ref) })
 	err = op.m.removeImages(ctx, op.h, old)
-	_, _, dropErr := op.m.Seeds.Drop(ctx, op.h, op.r.Stack, op.seeded.Key) // what kept data runs on stays, for a later time
+	_, _, dropErr := op.m.Seeds.Drop(ctx, op.h, op.r.Stack, seed) // what kept data runs on stays, for a later time
 	op.r.Images = keep
 	return errors.Join(err, dropErr, op.m.write(ctx, op.r))
 }

@@ -78,7 +78,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.As(err, &refused):
 		return refused.Code
-	case errors.As(err, &file), errors.As(err, &budget), errors.As(err, &room):
+	case errors.As(err, &file), errors.As(err, &budget), errors.As(err, &room), errors.Is(err, compose.ErrOutside):
 		return exitRefused
 	case errors.Is(err, compose.ErrHeld):
 		return exitHeld
