@@ -25,6 +25,7 @@ type logsOptions struct {
 	NoPrefix bool
 	JSON     bool
 	Index    int
+	Makes    string // the command that makes what there are no containers of; "" is strake up
 }
 
 func newLogs() *cli.Command {
@@ -84,7 +85,7 @@ func logs(ctx context.Context, s Streams, o logsOptions) error {
 		return noNumber(all, cmp.Or(strings.Join(o.Services, ", "), name), o.Index)
 	}
 	if len(kept) == 0 {
-		fmt.Fprintf(s.Err, "%s has no containers whose logs could be printed; strake up makes them\n", name)
+		fmt.Fprintf(s.Err, "%s has no containers whose logs could be printed; %s makes them\n", name, cmp.Or(o.Makes, "strake up"))
 	}
 	var print logPrinter = &textLogs{s: s, project: name, bare: o.NoPrefix}
 	if o.JSON {

@@ -24,6 +24,7 @@ type previewOptions struct {
 	Access           compose.Access
 	PasswordFile     string
 	JSON, Yes, All   bool
+	Size             bool // of show: wait for it
 	NoWait           bool
 	Service          string
 	Follow           bool
@@ -64,7 +65,7 @@ func previewOf(c *cli.Context) (o previewOptions, err error) {
 	case numErr == nil && n > 0:
 		o.Change.PullRequest = n
 	case numErr == nil:
-		return o, usagef("write it as: strake preview "+c.Command.Name+" 42", "%q is no number of a pull request", name)
+		return o, usagef("write it as: strake preview "+c.Command.Name+" 42", "%.60q is no number of a pull request", name)
 	default:
 		o.ID = name // as `list` prints it
 	}
@@ -109,7 +110,7 @@ func newPreviewOpen() *cli.Command {
 				return err
 			}
 			if o.Change == (previews.Change{}) {
-				return usagef("write --branch "+o.ID+" if it is a branch", "%q is no number of a pull request", o.ID)
+				return usagef("write --branch BRANCH if it is a branch", "%.60q is no number of a pull request", o.ID)
 			}
 			access, err := choiceOf(c, "access", string(compose.AccessPublic), string(compose.AccessPassword), string(compose.AccessLink))
 			if err != nil {
@@ -170,8 +171,15 @@ func newPreviewList() *cli.Command {
 func newPreviewShow() *cli.Command {
 	return &cli.Command{
 		Name: "show", Usage: "Show all that is known of a preview, and how long each part of its last open took.", ArgsUsage: "number",
-		UsageText: "strake preview show 42", Description: "0 done, 1 there is none or failed, 2 wrong usage, 130 interrupted",
-		Flags: append(changeFlags(), jsonFlag()), Action: onPreview(previewShow),
+		UsageText: "strake preview show 42\nstrake preview show 42 --size     # however long the engine counts", Description: "0 done, 1 there is none or failed, 2 wrong usage, 130 interrupted",
+		Flags: append(changeFlags(), &cli.BoolFlag{Name: "size", Aliases: []string{"s"}, Usage: "wait until the engine has counted what it holds; without it for 3 seconds"}, jsonFlag()),
+		Action: func(c *cli.Context) error {
+			size := c.Bool("size")
+			return onPreview(func(ctx context.Context, s Streams, o previewOptions) error {
+				o.Size = size
+				return previewShow(ctx, s, o)
+			})(c)
+		},
 	}
 }
 
@@ -265,7 +273,7 @@ func newPreviewLogs() *cli.Command {
 				return err
 			}
 			return onStackOf(c.Context, streamsOf(c), o, c.Args().Get(1), func(ctx context.Context, s Streams, project projectOptions) error {
-				return logs(ctx, s, logsOptions{Project: project, Services: slices.Clone(c.Args().Tail()), Logs: engine.LogOptions{Follow: c.Bool("follow"), Tail: c.String("tail")}})
+				return logs(ctx, s, logsOptions{Project: project, Makes: "strake preview open " + strings.TrimPrefix(o.ID, "pr-"), Services: slices.Clone(c.Args().Tail()), Logs: engine.LogOptions{Follow: c.Bool("follow"), Tail: c.String("tail")}})
 			})
 		},
 	}

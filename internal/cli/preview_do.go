@@ -46,8 +46,12 @@ func previewOpen(ctx context.Context, s Streams, o previewOptions) error {
 		return printJSON(s.Out, p)
 	}
 	printWaterfall(s, p)
+	at := p.URL
+	if at == "" {
+		at = "it has no address: no service says x-strake.route, or publishes a port of the web"
+	}
 	_, err = fmt.Fprintf(s.Out, "%s\npreview %s is ready at commit %.12s in %s; its lease ends at %s; strake preview close %s removes it\n",
-		p.URL, p.ID, p.Commit, span(s.Now().Sub(began).Round(time.Millisecond)), p.Expires.Local().Format("2006-01-02 15:04"), p.ID)
+		at, p.ID, p.Commit, span(s.Now().Sub(began).Round(time.Millisecond)), p.Expires.Local().Format("2006-01-02 15:04"), p.ID)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker/go-units"
 
+	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/previews"
 )
 
@@ -111,6 +112,23 @@ func shownPreview(ctx context.Context, s Streams, o previewOptions, command stri
 	return w, p, err
 }
 
+// measurePatience is how long the engine may count before a preview is shown without its size: with some storage drivers it reads every file.
+const measurePatience = 3 * time.Second
+
+// measure finds out the size of a preview, if that can be done soon or is waited for.
+func measure(ctx context.Context, w *previewing, p *previews.Preview, wait bool) (counted bool, err error) {
+	if wait {
+		return true, w.manager.Measure(ctx, p)
+	}
+	soon, cancel := context.WithTimeout(ctx, measurePatience)
+	defer cancel()
+	err = w.manager.Measure(soon, p)
+	if err != nil && soon.Err() != nil && ctx.Err() == nil {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // previewShow prints all that is known of a preview.
 func previewShow(ctx context.Context, s Streams, o previewOptions) error {
 	w, p, err := shownPreview(ctx, s, o, "preview show")
@@ -118,7 +136,8 @@ func previewShow(ctx context.Context, s Streams, o previewOptions) error {
 		return err
 	}
 	defer w.close()
-	if err := w.manager.Measure(ctx, &p); err != nil {
+	counted, err := measure(ctx, w, &p, o.Size)
+	if err != nil {
 		return err
 	}
 	if o.JSON {
@@ -134,11 +153,13 @@ func previewShow(ctx context.Context, s Streams, o previewOptions) error {
 	rows = append(rows, []string{"seed", cmp.Or(p.Seed, "-")}, []string{"generation", fmt.Sprintf("%d (%s)", p.Generation, cmp.Or(p.Active, "none serves"))},
 		[]string{"created", at(p.Created)}, []string{"lease ends", at(p.Expires)}, []string{"at the latest", at(p.Ends)})
 	if access, _, err := w.manager.Entry(ctx, p.Project, p.ID); err == nil {
-		rows = append(rows, []string{"who may look", string(access)})
+		rows = append(rows, []string{"who may look", cmp.Or(string(access), string(compose.AccessPublic))})
 	}
-	if p.Size > 0 {
-		rows = append(rows, []string{"size", units.HumanSize(float64(p.Size)) + " beyond its images"})
+	size := "not counted within " + span(measurePatience) + "; --size waits for it"
+	if counted {
+		size = units.HumanSize(float64(p.Size)) + " beyond its images"
 	}
+	rows = append(rows, []string{"size", size})
 	if err := printTable(s.Out, rows); err != nil {
 		return err
 	}

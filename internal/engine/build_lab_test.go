@@ -263,7 +263,7 @@ func TestBuild_SaysWhatFailed(t *testing.T) {
 	lab.Each(t, func(t *testing.T, on lab.Engine) {
 		for _, c := range []struct{ name, dockerfile, want, hint string }{
 			{"command", "FROM strake-lab/busybox:1 AS b\n\nRUN true\nRUN for i in 1 2 3 4 5 6 7 8 9 10 11; do echo line $i; done; \\\n  cat /run/no; exit 7\n",
-				"build service web: Dockerfile:4: RUN for i in 1 2 3 4 5 6 7 8 9 10 11; do echo line $i; done; cat /run/no; exit 7: exited with code 7", "strake build web"},
+				"build service web: Dockerfile:4: RUN for i in 1 2 3 4 5 6 7 8 9 10 11; do echo line $i; done; cat /run/no; exit 7: exited with code 7", "build web again"},
 			{"missing file", small + "COPY nothing /\n", "build service web: Dockerfile:2: COPY nothing /: there is no /nothing in what it copies from", "relative to"},
 			{"wrong instruction", small + "RUM x\n", "Dockerfile:2", "correct Dockerfile"},
 			{"no base", "FROM 127.0.0.1:1/none:1\n", "127.0.0.1:1", "network"},

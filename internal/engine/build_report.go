@@ -136,7 +136,7 @@ func (r *buildReport) failure(ctx context.Context, err error) error {
 	}
 	if code := codeOf(err); code != 0 {
 		text = fmt.Sprintf("build service %s: %s: exited with code %d", src.Service, what, code)
-		return &compose.HintedError{Err: &toldError{text, err}, Next: "correct " + src.Where() + ", or what it runs, and run strake build " + src.Service}
+		return &compose.HintedError{Err: &toldError{text, err}, Next: "correct " + src.Where() + ", or what it runs, and build " + src.Service + " again"}
 	}
 	return r.otherFailure(text, what, err)
 }
@@ -151,12 +151,12 @@ func (r *buildReport) otherFailure(text, what string, err error) error {
 	if what != "" {
 		what += ": "
 	}
-	next := "correct " + src.Where() + ", and run strake build " + src.Service
+	next := "correct " + src.Where() + ", and build " + src.Service + " again"
 	switch {
 	case has(text, "no space left on device"):
 		next = "run docker system df, and remove what is not needed"
 	case has(text, "layer does not exist"):
-		next = "the engine's build cache lacks a layer that it should have: run docker builder prune, and strake build " + src.Service
+		next = "the engine's build cache lacks a layer that it should have: run docker builder prune, and build " + src.Service + " again"
 	case has(text, "security.insecure", "entitlement"):
 		next = "allow it in the engine's configuration (builder.entitlements), or take privileged and entitlements out of the build"
 	case has(text, "target stage"):
