@@ -93,6 +93,8 @@ type Container struct {
 	// StatusText is the engine's own phrase, such as "Up 2 minutes (healthy)".
 	StatusText string
 	Networks   map[string]string // network name → network id, as attached
+	// NetworkMode is "host", "none" or "container:<id>" where it has no networks of its own, else "".
+	NetworkMode string
 	Mounts     []Mount
 	Ports      []Port
 	// Files holds, of each path of Scope.Files, the SHA-256 in hex of the text that CreateContainer put there; a path
@@ -122,6 +124,9 @@ type Network struct {
 	ID, Name, Driver string
 	Labels           map[string]string
 	Subnets          []netip.Prefix // as the engine has them; those that cannot be read are left out
+	Internal         bool           // nothing leads from it to other networks
+	Closed           bool           // the machine that it is on has no address on it (ClosedOptions)
+	Created          time.Time
 }
 
 // Volume is one observed volume.

@@ -28,6 +28,7 @@ func Contract(t *testing.T, h compose.Host, project, image string) {
 	t.Run("probes answer", c.probes)
 	t.Run("what is in use is not removed", c.inUse)
 	t.Run("networks do not overlap", c.overlap)
+	t.Run("a closed network is seen to be closed", c.closed)
 	t.Run("a claim has one holder", c.claim)
 	t.Run("what is removed is absent", c.removed)
 }

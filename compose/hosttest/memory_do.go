@@ -234,7 +234,7 @@ func (m *Memory) create(s compose.Step) error {
 		return fmt.Errorf("no such image: %s", spec.Image)
 	}
 	c := &memoryContainer{spec: &spec, Container: compose.Container{ID: m.id(""), Name: s.Name, Image: image.ID, ImageRef: spec.Image,
-		Labels: maps.Clone(spec.Labels), Status: compose.Created, Created: now, Networks: map[string]string{}}}
+		Labels: maps.Clone(spec.Labels), Status: compose.Created, Created: now, Networks: map[string]string{}, NetworkMode: spec.Service.NetworkMode}}
 	c.Labels[compose.LabelImage] = image.ID
 	c.texts = texts(spec)
 	for key := range spec.Service.Networks {

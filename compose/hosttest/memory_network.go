@@ -44,7 +44,8 @@ func (m *Memory) doNetwork(s compose.Step) error {
 			return err
 		}
 		id := m.id("")
-		m.networks[id] = compose.Network{ID: id, Name: s.Name, Driver: "bridge", Labels: maps.Clone(s.Labels), Subnets: subnets}
+		m.networks[id] = compose.Network{ID: id, Name: s.Name, Driver: "bridge", Labels: maps.Clone(s.Labels), Subnets: subnets,
+			Internal: s.Network != nil && s.Network.Spec.Internal, Closed: s.Network != nil && compose.IsClosed(s.Network.Spec.DriverOpts), Created: now}
 	case compose.RemoveNetwork:
 		for id, n := range m.networks {
 			if id != s.Target && n.Name != s.Target {

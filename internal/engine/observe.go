@@ -126,7 +126,8 @@ func (e *Engine) observeNetworks(ctx context.Context, s compose.Scope, names []s
 	}
 	var out []compose.Network
 	for _, n := range list {
-		out = append(out, compose.Network{ID: n.ID, Name: n.Name, Driver: n.Driver, Labels: n.Labels, Subnets: subnetsOf(n)})
+		out = append(out, compose.Network{ID: n.ID, Name: n.Name, Driver: n.Driver, Labels: n.Labels, Subnets: subnetsOf(n),
+			Internal: n.Internal, Closed: compose.IsClosed(n.Options), Created: n.Created.UTC()})
 	}
 	return unique(out, func(n compose.Network) (string, string) { return n.Name, n.ID }), nil
 }
@@ -198,6 +199,9 @@ func observed(c container.Summary) compose.Container {
 				out.Networks[name] = n.NetworkID
 			}
 		}
+	}
+	if mode := container.NetworkMode(c.HostConfig.NetworkMode); mode.IsHost() || mode.IsNone() || mode.IsContainer() {
+		out.NetworkMode = string(mode)
 	}
 	for _, m := range c.Mounts {
 		out.Mounts = append(out.Mounts, compose.Mount{Type: string(m.Type), Name: m.Name, Driver: m.Driver, Source: m.Source, Target: m.Destination})

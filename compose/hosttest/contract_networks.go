@@ -33,3 +33,23 @@ func (c *contract) overlap(t *testing.T) {
 		t.Errorf("create another network of %s = %v, want %v", subnet, err, compose.ErrOverlap)
 	}
 }
+
+func (c *contract) closed(t *testing.T) {
+	name := c.name + "_closed"
+	spec := compose.NetworkSpec{Name: name, Internal: true, DriverOpts: compose.ClosedOptions(c.observe(t).Engine)}
+	labels := map[string]string{compose.LabelProject: c.name}
+	if err := c.Do(t.Context(), compose.Step{Op: compose.CreateNetwork, Name: name, Labels: labels, Network: &compose.NetworkStep{Spec: spec}}, nil); err != nil {
+		t.Fatalf("create a closed network = %v, want nil", err)
+	}
+	defer func() {
+		if err := c.Do(t.Context(), compose.Step{Op: compose.RemoveNetwork, Name: name, Target: name}, nil); err != nil {
+			t.Errorf("remove network %s = %v, want nil", name, err)
+		}
+	}()
+	for _, n := range c.observe(t).Networks {
+		if n.Name == name && n.Internal && n.Closed && !n.Created.IsZero() {
+			return
+		}
+	}
+	t.Errorf("Observe = %+v, want network %s internal and closed, with the time at which it was made", c.observe(t).Networks, name)
+}
