@@ -1,18 +1,12 @@
 package cli
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"debug/elf"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,9 +118,8 @@ func (g *gatewayHost) ensure(ctx context.Context) (port int, err error) {
 		return 0, err
 	}
 	if steps.Changes() || held != nil {
-		if arch := programArch(file); arch != "" && state.Engine.Arch != "" && arch != state.Engine.Arch {
-			return 0, &compose.HintedError{Err: fmt.Errorf("the engine runs on %s and %s is for %s", state.Engine.Arch, file, arch),
-				Next: "name the file of a strake for linux/" + state.Engine.Arch + " in STRAKE_PROGRAM"}
+		if err := checkProgram(file, state.Engine); err != nil {
+			return 0, err
 		}
 		o := g.owner
 		o.Run, o.NoWait = compose.RunOptions{}, false
@@ -135,7 +128,7 @@ func (g *gatewayHost) ensure(ctx context.Context) (port int, err error) {
 				return err
 			}
 			if _, ok := state.Images[ref]; !ok {
-				if err := g.importProgram(ctx, ref, file); err != nil {
+				if err := importProgram(ctx, g.engine, ref, file); err != nil {
 					return err
 				}
 			}
@@ -197,73 +190,6 @@ func orPort(has int, named string, usual int) int {
 	}
 	return usual
 }
-
-// ownImage is the reference of the image that holds this program, and the file that goes into it. Equal programs have equal references.
-func ownImage(s Streams) (ref, file string, err error) {
-	file = s.getenv("STRAKE_PROGRAM")
-	if file == "" {
-		if file, err = os.Executable(); err != nil {
-			return "", "", fmt.Errorf("find this program's file: %w", err)
-		}
-	}
-	if runtime.GOOS != "linux" && s.getenv("STRAKE_PROGRAM") == "" {
-		return "", "", &compose.HintedError{Err: fmt.Errorf("the gateway needs strake for linux, and this is that for %s", runtime.GOOS), Next: "name the file of a strake for linux in STRAKE_PROGRAM"}
-	}
-	if program, err := elf.Open(file); err == nil {
-		dynamic := slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
-		_ = program.Close() // only read
-		if dynamic {
-			return "", "", &compose.HintedError{Err: fmt.Errorf("%s needs libraries of this machine, so it cannot run in a container of its own", file), Next: "build strake with CGO_ENABLED=0, or name the file of one in STRAKE_PROGRAM"}
-		}
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return "", "", err
-	}
-	defer f.Close() // only read
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", "", err
-	}
-	return "strake-program:" + hex.EncodeToString(h.Sum(nil))[:16], file, nil
-}
-
-// programArch is for which machine a program is, in Go's words; "" where it cannot be told.
-func programArch(file string) string {
-	p, err := elf.Open(file)
-	if err != nil {
-		return ""
-	}
-	defer p.Close() // only read
-	return map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}[p.Machine]
-}
-
-// importProgram makes the image that holds this program and nothing else.
-func (g *gatewayHost) importProgram(ctx context.Context, ref, file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // only read
-	about, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	r, w := io.Pipe()
-	defer r.Close() // ends the other side where the engine gave up
-	go func() {
-		out := tar.NewWriter(w)
-		err := out.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "strake", Mode: 0o755, Size: about.Size(), ModTime: time.Unix(0, 0)})
-		if err == nil {
-			_, err = io.Copy(out, f)
-		}
-		_ = w.CloseWithError(errors.Join(err, out.Close())) // never fails
-	}()
-	return g.engine.Import(ctx, ref, r, map[string]string{labelProgram: "true"})
-}
-
-// labelProgram is on images that hold this program.
-const labelProgram = "dev.strake.program"
 
 // ctlPatience is the longest that a gateway may take to answer: a machine that is busy with builds starts the program that asks it slowly.
 const ctlPatience = 2 * time.Minute

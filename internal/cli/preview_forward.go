@@ -104,18 +104,9 @@ func runningOf(ctx context.Context, e *engine.Engine, p previews.Preview, servic
 
 // forwardProject is the project of the container through which connections go.
 func forwardProject(ctx context.Context, s Streams, e *engine.Engine, name string, target compose.Container) (*compose.Project, error) {
-	ref, file, err := ownImage(s)
+	ref, err := programOn(ctx, s, e)
 	if err != nil {
 		return nil, err
-	}
-	have, err := e.Observe(ctx, compose.Scope{Images: []compose.ImageRef{{Ref: ref}}})
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := have.Images[ref]; !ok {
-		if err := (&gatewayHost{streams: s, engine: e}).importProgram(ctx, ref, file); err != nil {
-			return nil, err
-		}
 	}
 	var keys []string
 	text := ""
