@@ -95,8 +95,8 @@ type Container struct {
 	Networks   map[string]string // network name → network id, as attached
 	// NetworkMode is "host", "none" or "container:<id>" where it has no networks of its own, else "".
 	NetworkMode string
-	Mounts     []Mount
-	Ports      []Port
+	Mounts      []Mount
+	Ports       []Port
 	// Files holds, of each path of Scope.Files, the SHA-256 in hex of the text that CreateContainer put there; a path
 	// is absent when there is no such file, or when it was written since.
 	Files map[string]string

@@ -16,21 +16,22 @@ import (
 
 // change is one command's way to change a stack: what it looks at, what it plans, and how it shows the run.
 type change struct {
-	streams Streams
-	engine  *engine.Engine
-	scope   compose.Scope
-	plan    func(compose.State) (compose.Plan, error)
-	command string // "up"
-	claim   string // what the claim says instead, where there is more to say
-	reading string // what is said when nothing else was within 100 ms
-	noWait  bool   // for the claim
-	quiet   bool
-	build   bool // print what builds print
-	steps   bool // where the plan is printed: each step
-	run     compose.RunOptions
-	show    *progress // nil: a new one
-	asks    bool      // before containers go that hold data of their seed themselves
-	agreed  []string  // the names of those that may go unasked
+	streams  Streams
+	engine   *engine.Engine
+	scope    compose.Scope
+	plan     func(compose.State) (compose.Plan, error)
+	command  string // "up"
+	claim    string // what the claim says instead, where there is more to say
+	reading  string // what is said when nothing else was within 100 ms
+	noWait   bool   // for the claim
+	quiet    bool
+	build    bool // print what builds print
+	steps    bool // where the plan is printed: each step
+	run      compose.RunOptions
+	show     *progress      // nil: a new one
+	asks     bool           // before containers go that hold data of their seed themselves
+	agreed   []string       // the names of those that may go unasked
+	isolated *isolatedStack // what is brought up instead of the project
 	// after is what follows where all went well, with the state that it came to; nil: nothing.
 	after func(context.Context, compose.State) ([]served, error)
 }

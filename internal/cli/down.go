@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/offline"
 )
 
 type downOptions struct {
@@ -17,6 +18,7 @@ type downOptions struct {
 	Down              compose.DownOptions
 	DryRun, JSON, Yes bool
 	NoWait            bool
+	Isolated          bool // that of up --isolated, with its volumes
 }
 
 func newDown() *cli.Command {
@@ -30,6 +32,7 @@ func newDown() *cli.Command {
 			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "remove the project's volumes and their data; on a terminal it asks first"},
 			&cli.StringFlag{Name: "rmi", Usage: "remove `IMAGES`: local are those without a name of their own, all is all"},
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "remove containers of services that the file no longer has"},
+			&cli.BoolFlag{Name: "isolated", Usage: "remove the stack of up --isolated instead, with its volumes"},
 			timeoutFlag(), dryRunFlag(), noWaitFlag(), jsonFlag(), yesFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -39,7 +42,7 @@ func newDown() *cli.Command {
 				return err
 			}
 			return down(c.Context, streamsOf(c), downOptions{Project: projectOptionsOf(c), DryRun: c.Bool("dry-run"), JSON: c.Bool("json"),
-				Yes: c.Bool("yes"), NoWait: c.Bool("no-wait"), Down: compose.DownOptions{Services: servicesOf(c), Volumes: c.Bool("volumes"),
+				Yes: c.Bool("yes"), NoWait: c.Bool("no-wait"), Isolated: c.Bool("isolated"), Down: compose.DownOptions{Services: servicesOf(c), Volumes: c.Bool("volumes"),
 					Images: rmi, RemoveOrphans: c.Bool("remove-orphans"), Grace: grace}})
 		},
 	}
@@ -52,7 +55,10 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	if p == nil && o.Down.Volumes {
+	if o.Isolated {                  // all of it is strake's, and none of it is anybody's data
+		p, name, o.Down.Volumes, o.Yes = nil, offline.Name(name), true, true
+	}
+	if p == nil && o.Down.Volumes && !o.Isolated {
 		if _, err := loadWith(ctx, s, o.Project.loadOptions(s)); err != nil && !errors.Is(err, compose.ErrNoFile) { // the file may say that a volume is not ours
 			return &compose.HintedError{Err: fmt.Errorf("volumes are not removed by labels alone where there is a file: %w", err), Next: "put the file right, or leave -v out"}
 		}
@@ -77,7 +83,11 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 		_, err = fmt.Fprintf(s.Out, "%s: nothing to remove\n", name)
 		return err
 	}
-	_, err = fmt.Fprintf(s.Out, "%s is down: %s in %s; strake up brings it back%s\n", name, removedText(out.plan), span(out.elapsed.Round(time.Millisecond)), projectFlags(o.Project))
+	back := "strake up"
+	if o.Isolated {
+		back = "strake up --isolated"
+	}
+	_, err = fmt.Fprintf(s.Out, "%s is down: %s in %s; %s brings it back%s\n", name, removedText(out.plan), span(out.elapsed.Round(time.Millisecond)), back, projectFlags(o.Project))
 	return err
 }
 

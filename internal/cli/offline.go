@@ -17,9 +17,9 @@ import (
 func newOffline() *cli.Command {
 	return group(&cli.Command{
 		Name: "offline", Usage: "Say what of the project needs the internet.",
-		UsageText:   "strake up && strake offline pages   # what its pages load from elsewhere",
-		Description: "0 nothing, 1 failed, 2 wrong usage, 5 something is loaded from elsewhere, 130 interrupted",
-	}, newOfflinePages())
+		UsageText:   "strake up --isolated && strake offline report   # what its services try to reach\nstrake up && strake offline pages               # what its pages load from elsewhere",
+		Description: "0 nothing, 1 failed, 2 wrong usage, 3 not healthy, 5 something is tried or loaded from elsewhere, or nothing is proven, 130 interrupted",
+	}, append(offlinePrograms(), newOfflineReport(), newOfflinePages())...)
 }
 
 // pagesOptions are the flags of offline pages.

@@ -29,15 +29,16 @@ type upOptions struct {
 	Seed         seedChoice
 	SeedMode     seed.Mode  // "": the one in which the stack runs already
 	from         *seed.Seed // what the stack starts from; nil: from nothing
+	Isolated     bool
 }
 
 func newUp() *cli.Command {
 	return &cli.Command{
 		Name: "up", Usage: "Build or find images and start what is missing or changed, until all is ready.",
 		ArgsUsage: "[service ...]",
-		UsageText: "strake up                    # everything\nstrake up web --build        # one service and what it depends on, built anew\nstrake up --scale worker=3   # three workers",
+		UsageText: "strake up                    # everything\nstrake up web --build        # one service and what it depends on, built anew\nstrake up --scale worker=3   # three workers\nstrake up --isolated         # a second stack with no way out, and what it tries to reach",
 		Description: "0 everything is ready, or that of a service (--exit-code-from), 1 failed, 2 wrong usage,\n" +
-			"3 not healthy or not ready in time, 4 held by another (with --no-wait), 10 there is something to do (--dry-run), 130 interrupted",
+			"3 not healthy or not ready in time, 4 held by another (with --no-wait),\n5 with --isolated: it tried to reach something, or nothing is proven, 10 there is something to do (--dry-run), 130 interrupted",
 		Flags: append(append(diffFlags(), attachmentFlags()...),
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "accepted: up always returns when everything is ready"},
 			&cli.BoolFlag{Name: "wait", Usage: "accepted: up always waits"},
@@ -47,6 +48,7 @@ func newUp() *cli.Command {
 			&cli.BoolFlag{Name: "quiet-pull", Usage: "accepted"},
 			newSeedFlag(),
 			&cli.StringFlag{Name: "seed-mode", Usage: "`WHERE` the seed's data goes: volume fills the project's volumes when they are made, layer keeps it in the container", DefaultText: "as it is, else volume"},
+			&cli.BoolFlag{Name: "isolated", Usage: "bring up a stack of its own (<project>-isolated) on networks with no way out, and report what it tries to reach; strake down --isolated removes it"},
 			dryRunFlag(), noWaitFlag(), jsonFlag(),
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before containers are made anew that hold their data themselves (--seed-mode layer): it is lost"}),
 		Action: func(c *cli.Context) error {
@@ -101,7 +103,10 @@ func upOptionsOf(c *cli.Context) (upOptions, error) {
 	if health == "" {
 		health = s.getenv("STRAKE_HEALTH")
 	}
-	o.EngineHealth, o.Attached = health == "engine", attached
+	o.EngineHealth, o.Attached, o.Isolated = health == "engine", attached, c.Bool("isolated")
+	if o.Isolated && (o.Attached != nil || o.Follow || c.Bool("no-start") || scale != nil || c.Bool("no-deps")) {
+		return o, usagef("leave the others out", "--isolated does not go with --follow, --no-start, --no-deps, --scale or what ends up by itself")
+	}
 	if wait != nil {
 		o.WaitTimeout = *wait
 	}
@@ -156,6 +161,9 @@ func up(ctx context.Context, s Streams, o upOptions) error {
 			return err
 		}
 	}
+	if ch.isolated != nil && !o.DryRun {
+		return ch.prove(ctx, o)
+	}
 	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
 	if said {
 		return err
@@ -194,12 +202,24 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		run: compose.RunOptions{EngineHealth: o.EngineHealth, WaitTimeout: o.WaitTimeout}}
 	d := o.Diff
 	err = func() (err error) {
+		if o.Isolated {
+			program, err := programOn(ctx, s, e)
+			if err != nil {
+				return err
+			}
+			if ch.isolated, err = isolate(ctx, e, p, program); err != nil {
+				return err
+			}
+			p = ch.isolated.project
+		}
 		if o.from == nil {
 			if o.from, o.SeedMode, err = runningSeed(ctx, e, p); err != nil {
 				return err
 			}
 		}
-		if err := ch.serve(p, d.NoStart, show); err != nil {
+		if ch.isolated != nil {
+			ch.isolated.serve(&ch, show)
+		} else if err := ch.serve(p, d.NoStart, show); err != nil {
 			return err
 		}
 		selected := slices.Concat(d.Services, p.Sharers(d.Services))

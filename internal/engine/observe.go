@@ -157,6 +157,21 @@ func (e *Engine) Subnets(ctx context.Context) ([]netip.Prefix, error) {
 	return all, nil
 }
 
+// Attached are the names of the running containers that are on a network, whosever they are.
+// Source: Docker Engine API 1.41, GET /networks/{id}.
+func (e *Engine) Attached(ctx context.Context, id string) ([]string, error) {
+	n, err := e.api.NetworkInspect(ctx, id, network.InspectOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("look at network %s: %w", id, e.explainCall(ctx, err))
+	}
+	var all []string
+	for _, c := range n.Containers {
+		all = append(all, c.Name)
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
 func (e *Engine) observeVolumes(ctx context.Context, s compose.Scope, names []string) ([]compose.Volume, error) {
 	list, err := both(ctx, s, names, func(ctx context.Context, f filters.Args) ([]*volume.Volume, error) {
 		answer, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: f})

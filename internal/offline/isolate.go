@@ -1,0 +1,208 @@
+package offline
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// Labels of what Isolate adds to a project.
+const (
+	// LabelRole says what a container is there for: RoleSink or RoleHolder.
+	LabelRole = "dev.strake.offline"
+	// LabelFor is the service whose network a holder holds.
+	LabelFor = "dev.strake.offline.for"
+
+	RoleSink   = "sink"
+	RoleHolder = "holder"
+)
+
+// SinkService is the name of the service that answers for the outside in an isolated stack.
+const SinkService = "strake-sink"
+
+// HolderOf is the name of the service that holds the network of a service.
+func HolderOf(service string) string { return "strake-net-" + service }
+
+// Name is the name of the isolated stack of a project.
+func Name(project string) string { return project + "-isolated" }
+
+// pool is where isolated networks are, each of 254 addresses: the first half is given by Isolate, the other by the engine.
+var pool = compose.Pool{Prefix: netip.MustParsePrefix("10.224.0.0/16"), Bits: 24}
+
+// Where in a network what Isolate adds is: the machine that it is on would be the first.
+const (
+	sinkAt        = 2
+	firstHolderAt = 3
+	mostHolders   = 120
+)
+
+// IsolateOptions say what an isolated stack is made of. Program and Engine are needed.
+type IsolateOptions struct {
+	// Program is the reference of the image that holds strake and nothing else.
+	Program string
+	Engine  compose.Engine
+	// Have is what there is of the isolated stack: networks that are there keep their addresses.
+	Have compose.State
+	// Used are the subnets that anything on the engine's machine uses.
+	Used []netip.Prefix
+}
+
+// Breach is what of a project cannot be contained, so that nothing is proven of it.
+type Breach struct {
+	Service string `json:"service"`
+	Why     string `json:"why"`
+}
+
+// isolation is one run of Isolate.
+type isolation struct {
+	IsolateOptions
+	in, out  *compose.Project
+	subnets  map[string]netip.Prefix // by network
+	order    []string                // the services that have networks of their own, which is the order of their addresses
+	breaches []Breach
+}
+
+// Isolate is a project as a stack of its own, out of whose networks nothing leads. p is not changed; Breaches says what of it is not
+// contained all the same, and Warnings what is otherwise than the file says.
+//
+// Each service runs, once, in the network of a holder: a container of strake's that has the service's names and addresses, refuses and counts
+// what is sent anywhere but to the stack's own networks, and is there before the service's first instruction runs. The one resolver for names
+// that are none of the stack's is the sink, which answers that it is them all. Holders begin when the sink has seen that there is no way out.
+//
+// Volumes are the stack's own, and empty unless a seed fills them. No port is published: the gateway reaches the holders by their names.
+func Isolate(p *compose.Project, o IsolateOptions) (*compose.Project, error) {
+	v := &isolation{IsolateOptions: o, in: p, out: p.Copy(), subnets: map[string]netip.Prefix{}}
+	v.out.Name, v.out.Warnings = Name(p.Name), slices.Clone(p.Warnings)
+	v.out.DisabledServices = map[string]compose.Service{}
+	v.out.Settings.Ports = ""
+	v.volumes()
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		if hasNetworks(p.Services[name]) {
+			v.order = append(v.order, name)
+		}
+	}
+	if len(v.order) > mostHolders {
+		return nil, &compose.HintedError{Err: fmt.Errorf("the project has %d services with networks, and at most %d are isolated at once", len(v.order), mostHolders),
+			Next: "name those that are to be proven: strake up --isolated SERVICE …"}
+	}
+	if err := v.networks(); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		v.service(p.Services[name])
+	}
+	v.linkAll()
+	v.sink()
+	return v.out, nil
+}
+
+// hasNetworks is whether a service has networks of its own, be it that which all stacks of an engine have.
+func hasNetworks(s compose.Service) bool {
+	return s.NetworkMode == "" || s.NetworkMode == "bridge" || s.NetworkMode == "default"
+}
+
+// Breaches are what of a project cannot be contained, by service.
+func Breaches(p *compose.Project) []Breach {
+	var all []Breach
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		s := p.Services[name]
+		add := func(is bool, format string, args ...any) {
+			if is {
+				all = append(all, Breach{name, fmt.Sprintf(format, args...)})
+			}
+		}
+		add(s.NetworkMode == "host", "it uses the machine's own network (network_mode: host)")
+		add(strings.HasPrefix(s.NetworkMode, "container:"), "it uses the network of a container of no one's concern here (network_mode: %s)", s.NetworkMode)
+		add(s.Pid == "host" || strings.HasPrefix(s.Pid, "container:"), "it sees processes of others, whose networks it can enter (pid: %s)", s.Pid)
+		add(s.UseAPISocket, "it has the engine's socket, and what it starts is not contained (use_api_socket)")
+		for _, m := range s.Volumes {
+			add(m.Type == "bind" && compose.HoldsEngineSocket(m.Source), "it has the engine's socket, and what it starts is not contained (%s)", m.Source)
+		}
+	}
+	return all
+}
+
+// warn notes what the isolated stack does otherwise than the file says.
+func (v *isolation) warn(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(v.out.Warnings, text) {
+		v.out.Warnings = append(v.out.Warnings, text)
+	}
+}
+
+// volumes makes all volumes the stack's own, so that what runs already is not touched.
+func (v *isolation) volumes() {
+	for key, was := range v.out.Volumes {
+		if bool(was.External) {
+			v.warn("volume %s is external: the isolated stack has an empty one of its own", key)
+		}
+		v.out.Volumes[key] = compose.VolumeSpec{Name: v.out.Name + "_" + key, Driver: was.Driver, DriverOpts: was.DriverOpts, Labels: was.Labels, CustomLabels: was.CustomLabels}
+		if bool(was.External) {
+			v.out.Volumes[key] = compose.VolumeSpec{Name: v.out.Name + "_" + key, Labels: was.Labels, CustomLabels: was.CustomLabels}
+		}
+	}
+}
+
+// networks makes all networks the stack's own, without a way out.
+func (v *isolation) networks() error {
+	for _, name := range v.order {
+		if s := v.in.Services[name]; s.NetworkMode != "" || len(s.Networks) == 0 {
+			v.out.Networks["default"] = compose.NetworkSpec{}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(v.out.Networks)) {
+		was, name := v.out.Networks[key], v.out.Name+"_"+key
+		if bool(was.External) {
+			v.warn("network %s is external: the isolated stack has one of its own", key)
+		}
+		subnet, err := v.subnet(name)
+		if err != nil {
+			return err
+		}
+		v.subnets[key] = subnet
+		n := compose.NetworkSpec{Name: name, Internal: true, DriverOpts: compose.ClosedOptions(v.Engine), Labels: was.Labels, CustomLabels: was.CustomLabels}
+		n.Ipam.Config = []*compose.AddressPool{{Subnet: subnet.String(), IPRange: upperHalf(subnet).String()}}
+		v.out.Networks[key] = n
+	}
+	return nil
+}
+
+// subnet is that of a network, which one that is there keeps.
+func (v *isolation) subnet(name string) (netip.Prefix, error) {
+	for _, n := range v.Have.Networks {
+		if n.Name == name && len(n.Subnets) == 1 && n.Subnets[0].Bits() == pool.Bits && pool.Prefix.Contains(n.Subnets[0].Addr()) {
+			return n.Subnets[0], nil
+		}
+	}
+	subnet, ok := pool.Free(&v.Used, name)
+	if !ok {
+		return subnet, &compose.HintedError{Err: fmt.Errorf("no subnet of %s is free for network %s", pool.Prefix, name), Next: "take isolated stacks down: strake ls shows what there is"}
+	}
+	return subnet, nil
+}
+
+// upperHalf is the second half of a subnet.
+func upperHalf(p netip.Prefix) netip.Prefix {
+	a := p.Masked().Addr().As4()
+	a[3] |= 1 << (31 - p.Bits())
+	return netip.PrefixFrom(netip.AddrFrom4(a), p.Bits()+1)
+}
+
+// at is the n-th address of a subnet.
+func at(p netip.Prefix, n int) netip.Addr {
+	a := p.Masked().Addr().As4()
+	a[3] += byte(n)
+	return netip.AddrFrom4(a)
+}
+
+// networksOf are the keys of the networks on which a service is, sorted.
+func (v *isolation) networksOf(service string) []string {
+	s := v.in.Services[service]
+	if s.NetworkMode != "" || len(s.Networks) == 0 {
+		return []string{"default"}
+	}
+	return slices.Sorted(maps.Keys(s.Networks))
+}
