@@ -184,6 +184,9 @@ func protocolName(proto byte) string {
 	return "icmp"
 }
 
+// lastChoice is the metric of a route that no other one comes after, so that it is in nobody's way.
+const lastChoice = 1 << 20
+
 // routeAll gives this network a way to everywhere, over its first interface, so that what is sent there is seen and counted instead of being
 // told before that there is no way. One that has one keeps it. It leads nowhere: what refuseOthers lets through is not routed by it.
 // Source: rtnetlink(7), RTM_NEWROUTE.
@@ -199,6 +202,7 @@ func routeAll() error {
 	defer conn.Close() // it was answered
 	attributes := netlink.NewAttributeEncoder()
 	attributes.Uint32(unix.RTA_OIF, uint32(index))
+	attributes.Uint32(unix.RTA_PRIORITY, lastChoice)
 	tail, err := attributes.Encode()
 	if err != nil {
 		return err
