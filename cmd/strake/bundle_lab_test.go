@@ -1,0 +1,111 @@
+//go:build lab
+
+package main_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/strake-dev/strake/fixtures/lab"
+)
+
+// carried is a stack of an image, a build, and data of a seed.
+const carried = `
+services:
+  store:
+    image: strake-lab/volume:1
+    command: [sh, -c, "mkdir -p /data; test -e /data/rows || echo first > /data/rows; exec probe wait"]
+    volumes: ["rows:/data"]
+    healthcheck: {test: [CMD, test, -e, /data/rows], interval: 1m}
+    x-strake: {seed: {with: [fill]}}
+  web:
+    build: .
+    command: probe serve :8000 page
+    healthcheck: {test: [CMD, probe, get, "http://127.0.0.1:8000/"], interval: 1m}
+  fill:
+    image: strake-lab/busybox:1
+    command: [sh, -c, "echo carried >> /data/rows"]
+    volumes: ["rows:/data"]
+    depends_on: [store]
+    x-strake: {once: true}
+volumes: {rows: {}}
+`
+
+// TestBundle_RunsOnAnEngineWithoutAnyNetwork: what is saved on each engine starts on one that has no images and no network, of the other image store.
+func TestBundle_RunsOnAnEngineWithoutAnyNetwork(t *testing.T) {
+	lab.Each(t, func(t *testing.T, e lab.Engine) {
+		env := []string{"STRAKE_CACHE_DIR=" + t.TempDir()}
+		here := newStack(t, e, carried)
+		if err := os.WriteFile(filepath.Join(here.dir, "Dockerfile"), []byte("FROM strake-lab/volume:1\nENV BUILT=yes\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		must := func(s stack, args ...string) string {
+			t.Helper()
+			out, code := s.strake(t, env, args...)
+			if code != 0 {
+				t.Fatalf("strake %s: exit %d\n%s", strings.Join(args, " "), code, out)
+			}
+			return out
+		}
+		if out, code := here.strake(t, env, "bundle", "save"); code != 1 || !strings.Contains(out, "strake build") {
+			t.Errorf("bundle save before anything is built: exit %d, want 1 and what builds it\n%s", code, out)
+		}
+		must(here, "build")
+		must(here, "seed", "build")
+		file := filepath.Join(t.TempDir(), "stack.tar.zst")
+		must(here, "bundle", "save", file)
+		there := here
+		there.Engine = lab.Private(t, lab.PrivateOptions{Alone: true, Containerd: e.Name != "28.5-containerd"})
+		there.refusesSpoilt(t, env, file)
+		must(there, "bundle", "load", file)
+		must(there, "up", "--seed", "--offline")
+		if rows := lab.Docker(t, there.Engine, "exec", there.name+"-store-1", "cat", "/data/rows"); !strings.Contains(rows, "carried") {
+			t.Errorf("the store has %q, want the seed's rows", rows)
+		}
+		var about struct {
+			Images []struct{ Ref, Config, Content string }
+		}
+		if err := json.Unmarshal([]byte(must(there, "bundle", "show", file, "--json")), &about); err != nil || len(about.Images) < 5 {
+			t.Fatalf("bundle show --json = %+v, %v, want the images", about, err)
+		}
+		for _, one := range about.Images {
+			layers := func(e lab.Engine) string {
+				return lab.Docker(t, e, "image", "inspect", "-f", "{{.RootFS.Layers}} {{.Config.Env}} {{.Config.Cmd}}", one.Ref)
+			}
+			if a, b := layers(e), layers(there.Engine); a != b {
+				t.Errorf("image %s is %s there and %s here", one.Ref, b, a)
+			}
+			if e.Name != "28.5-containerd" { // it knows images by another digest
+				if id := lab.Docker(t, e, "image", "inspect", "-f", "{{.Id}}", one.Ref); id != one.Config {
+					t.Errorf("bundle show says %s of %s, the engine %s", one.Config, one.Ref, id)
+				}
+			}
+		}
+	})
+}
+
+// refusesSpoilt spoils a bundle in several ways: nothing of it is loaded.
+func (s stack) refusesSpoilt(t *testing.T, env []string, file string) {
+	t.Helper()
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := append([]byte{}, whole...)
+	flipped[len(flipped)/2] ^= 1
+	for name, text := range map[string][]byte{"flipped": flipped, "cut": whole[:len(whole)*2/3], "empty": nil, "text": []byte("hello")} {
+		spoilt := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(spoilt, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, code := s.strake(t, env, "bundle", "load", spoilt); code != 1 || !strings.Contains(out, "nothing was loaded") {
+			t.Errorf("bundle load of one that is %s: exit %d, want 1\n%s", name, code, out)
+		}
+	}
+	if there := lab.Docker(t, s.Engine, "images", "-aq"); there != "" {
+		t.Errorf("after spoilt bundles the engine has %q, want nothing", there)
+	}
+}

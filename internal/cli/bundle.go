@@ -1,0 +1,333 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/urfave/cli/v2"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/offline/bundle"
+	"github.com/strake-dev/strake/internal/seed"
+)
+
+func newBundle() *cli.Command {
+	return group(&cli.Command{
+		Name: "bundle", Usage: "Carry a stack's images in one file to a machine without a network.",
+		UsageText:   "strake bundle save             # here\nstrake bundle load shop.tar.zst && strake up --offline   # there, beside the project's files",
+		Description: "0 done, 1 failed, 2 wrong usage, 130 interrupted",
+	}, newBundleSave(), newBundleLoad(), newBundleShow())
+}
+
+func newBundleSave() *cli.Command {
+	return &cli.Command{
+		Name: "save", Usage: "Write all images that the project needs into one file: its services', those that its builds are made of, its seed's, and strake's own.", ArgsUsage: "[file]",
+		UsageText:   "strake bundle save\nstrake bundle save /media/stick/shop.tar.zst --no-seed",
+		Description: "0 it is written, 1 failed, 2 wrong usage, 130 interrupted",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "no-seed", Usage: "leave out the seed"},
+			&cli.BoolFlag{Name: "no-bases", Usage: "leave out base images and frontends: what changes is not built again there"},
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 1 {
+				return usagef("name one", "bundle save takes one file")
+			}
+			return bundleSave(c.Context, streamsOf(c), bundleOptions{Project: projectOptionsOf(c), File: c.Args().First(), NoSeed: c.Bool("no-seed"), NoBases: c.Bool("no-bases"), JSON: c.Bool("json")})
+		},
+	}
+}
+
+func newBundleLoad() *cli.Command {
+	return &cli.Command{
+		Name: "load", Usage: "Verify a bundle, and load its images. Of one that is not whole nothing is loaded.", ArgsUsage: "file",
+		UsageText: "strake bundle load shop.tar.zst", Description: "0 its images are here, 1 failed, 2 wrong usage, 130 interrupted",
+		Flags: []cli.Flag{jsonFlag()}, Action: onBundle(bundleLoad),
+	}
+}
+
+func newBundleShow() *cli.Command {
+	return &cli.Command{
+		Name: "show", Usage: "Verify a bundle, and list what is in it; asks no engine.", ArgsUsage: "file",
+		UsageText: "strake bundle show shop.tar.zst", Description: "0 it is whole, 1 failed, 2 wrong usage, 130 interrupted",
+		Flags: []cli.Flag{jsonFlag()}, Action: onBundle(bundleShow),
+	}
+}
+
+// bundleOptions are the flags of bundle.
+type bundleOptions struct {
+	Project         projectOptions
+	File            string
+	NoSeed, NoBases bool
+	JSON            bool
+}
+
+// onBundle is the action of a command on a bundle that is there.
+func onBundle(do func(context.Context, Streams, bundleOptions) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if c.NArg() != 1 {
+			return usagef("write it as: strake bundle "+c.Command.Name+" shop.tar.zst", "bundle %s takes one file", c.Command.Name)
+		}
+		return do(c.Context, streamsOf(c), bundleOptions{Project: projectOptionsOf(c), File: c.Args().First(), JSON: c.Bool("json")})
+	}
+}
+
+// bundleSave writes a bundle.
+func bundleSave(ctx context.Context, s Streams, o bundleOptions) error {
+	p, e, err := begin(ctx, s, o.Project)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = e.Close() }() // everything was asked and answered
+	about, err := bundled(ctx, s, p, e, o)
+	if err != nil {
+		return err
+	}
+	file := o.File
+	if file == "" {
+		file = p.Name + ".tar.zst"
+		if about.Commit != "" {
+			file = fmt.Sprintf("%s-%.12s.tar.zst", p.Name, about.Commit)
+		}
+	}
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(s.Dir, file)
+	}
+	begin := s.Now()
+	size, err := writeBundle(ctx, s, e, file, &about)
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return printJSON(s.Out, struct {
+			File  string `json:"file"`
+			Bytes int64  `json:"bytes"`
+			bundle.About
+		}{file, size, about})
+	}
+	if err := printBundle(s, about); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.Out, "%s holds %s in %s (%s); there: strake bundle load %s && strake up --offline\n", file, plural(len(about.Images), "image"), units.HumanSize(float64(size)),
+		span(s.Now().Sub(begin).Round(100*time.Millisecond)), filepath.Base(file))
+	return err
+}
+
+// bundled says what belongs into the bundle of a project. What is not here, or out of date, is an error with what makes it.
+func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, o bundleOptions) (bundle.About, error) {
+	about := bundle.About{Version: 1, Project: p.Name, Strake: buildVersion(), Created: s.Now().UTC().Truncate(time.Second)}
+	k, err := seedFacts(ctx, s, p, e, o.Project)
+	if err != nil {
+		return about, err
+	}
+	about.Platform = k.state.Engine.OS + "/" + k.state.Engine.Arch
+	if commits, clean := commitsOf(ctx, s, p.WorkingDir); clean {
+		about.Commit = commits[0]
+	}
+	whys := map[string]string{}
+	add := func(ref, why string) {
+		if whys[ref] == "" {
+			whys[ref] = why
+		}
+	}
+	for _, name := range p.ServiceNames() {
+		one := p.Copy()
+		one.Services = map[string]compose.Service{name: p.Services[name]}
+		one.DisabledServices = map[string]compose.Service{}
+		for _, ref := range compose.ScopeOf(one, nil).Images {
+			add(ref.Ref, "service "+name)
+		}
+	}
+	services, err := withBuild(p, nil, false)
+	if err != nil {
+		return about, err
+	}
+	if len(services) > 0 && !o.NoBases {
+		refs, err := compose.BuildRefs(ctx, p, services)
+		if err != nil {
+			return about, err
+		}
+		for _, r := range refs {
+			add(r.Ref, fmt.Sprintf("%s of %s (%s:%d)", r.Kind, r.Service, r.File, r.Line))
+		}
+	}
+	if err := isCurrent(ctx, s, p, e, services); err != nil {
+		return about, err
+	}
+	if len(seed.Services(p)) > 0 && !o.NoSeed {
+		found, err := seed.Find(ctx, e, p, k.facts.Key())
+		if err == nil && found == nil {
+			err = &compose.HintedError{Err: fmt.Errorf("the seed %s of what the files say now is not here", k.facts.Key()), Next: "strake seed build makes it; --no-seed leaves it out"}
+		}
+		if err != nil {
+			return about, err
+		}
+		for service, sealed := range found.Sealed {
+			add(sealed.Ref, "seed "+found.Key+" of "+service)
+		}
+	}
+	program, err := programOn(ctx, s, e)
+	if err != nil {
+		return about, err
+	}
+	add(program, strakeItself)
+	about.Images, err = described(ctx, e, whys)
+	return about, err
+}
+
+// isCurrent refuses images that are not those of the files as they are now.
+func isCurrent(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, services []string) error {
+	inputs, refs, err := buildState(ctx, s, p, services)
+	if err != nil {
+		return err
+	}
+	state, err := e.Observe(ctx, compose.ScopeOf(p, refs))
+	if err != nil {
+		return err
+	}
+	plan, err := compose.Diff(p, state, compose.DiffOptions{ImagesOnly: true, Offline: true, Inputs: inputs, Refs: refs, Now: s.Now(), Version: buildVersion()})
+	if err != nil {
+		return err
+	}
+	var stale []string
+	for _, step := range plan {
+		if step.Op == compose.BuildImage {
+			stale = append(stale, step.Service)
+		}
+	}
+	if len(stale) > 0 {
+		return &compose.HintedError{Err: fmt.Errorf("the images of %s are not those of the files as they are now", strings.Join(stale, ", ")), Next: "run strake build, and save again"}
+	}
+	return nil
+}
+
+// described are images as a bundle lists them, by reference. Those that are not here are an error that names all of them.
+func described(ctx context.Context, e *engine.Engine, whys map[string]string) ([]bundle.Image, error) {
+	var scope compose.Scope
+	for ref := range whys {
+		scope.Images = append(scope.Images, compose.ImageRef{Ref: ref})
+	}
+	state, err := e.Observe(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	var all []bundle.Image
+	var errs []error
+	for ref, why := range whys {
+		image, ok := state.Images[ref]
+		switch {
+		case !ok:
+			errs = append(errs, &compose.HintedError{Err: fmt.Errorf("image %s (%s) is not here", ref, why), Next: "run strake pull --policy missing, and save again"})
+		case !bundle.CanCarry(ref):
+			errs = append(errs, &compose.HintedError{Err: fmt.Errorf("image %s (%s) is named by a digest, which an engine forgets when it loads the image", ref, why), Next: "name it by a tag"})
+		}
+		all = append(all, bundle.Image{Ref: ref, For: why, Content: image.Content})
+	}
+	slices.SortFunc(all, func(a, b bundle.Image) int { return strings.Compare(a.Ref, b.Ref) })
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return all, errors.Join(errs...)
+}
+
+// writeBundle writes a bundle so that under its name there is a whole one or what was there before, and returns its size.
+func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, about *bundle.About) (size int64, err error) {
+	scratch, err := os.MkdirTemp(filepath.Dir(file), ".strake-bundle-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	out, err := os.OpenFile(filepath.Join(scratch, "bundle"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return 0, err
+	}
+	archives, done := savedImages(ctx, e, about.Images)
+	err = bundle.Write(&told64{Writer: out, say: sayBytes(s, "saving")}, archives, about, scratch)
+	done()
+	if err == nil {
+		err = out.Sync()
+	}
+	info, statErr := out.Stat()
+	if err = errors.Join(err, statErr, out.Close()); err != nil {
+		return 0, fmt.Errorf("write %s: %w", file, cmp.Or(context.Cause(ctx), err))
+	}
+	return info.Size(), os.Rename(out.Name(), file)
+}
+
+// savedImages are archives of images: strake's own, which shares nothing with the others, is read while the engine prepares those. done ends
+// what is not read any more, and waits for it.
+func savedImages(ctx context.Context, e *engine.Engine, images []bundle.Image) (archives []io.Reader, done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var own, others []string
+	for _, one := range images {
+		if one.For == strakeItself {
+			own = append(own, one.Ref)
+		} else {
+			others = append(others, one.Ref)
+		}
+	}
+	var all sync.WaitGroup
+	for _, refs := range [][]string{own, others} {
+		if len(refs) == 0 {
+			continue
+		}
+		r, w := io.Pipe()
+		archives = append(archives, r)
+		all.Go(func() {
+			from, err := e.Save(ctx, refs)
+			if err == nil {
+				_, err = io.CopyBuffer(w, struct{ io.Reader }{from}, make([]byte, 1<<20))
+				err = errors.Join(err, from.Close())
+			}
+			_ = w.CloseWithError(err) // never fails
+		})
+		context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Canceled) }) // never fails
+	}
+	return archives, func() { cancel(); all.Wait() }
+}
+
+// strakeItself is what the image of this program is for in a bundle.
+const strakeItself = "strake itself"
+
+// told64 is a writer that says how much was written.
+type told64 struct {
+	io.Writer
+	n   int64
+	say func(n int64)
+}
+
+func (t *told64) Write(b []byte) (int, error) {
+	n, err := t.Writer.Write(b)
+	t.n += int64(n)
+	t.say(t.n)
+	return n, err
+}
+
+// sayBytes says now and then how many bytes were done.
+func sayBytes(s Streams, doing string) func(int64) {
+	said := s.Now()
+	return func(n int64) {
+		if now := s.Now(); now.Sub(said) > progressEvery {
+			said = now
+			fmt.Fprintf(s.Err, "%s: %s\n", doing, units.HumanSize(float64(n)))
+		}
+	}
+}
+
+// printBundle lists what a bundle holds.
+func printBundle(s Streams, about bundle.About) error {
+	rows := [][]string{{"IMAGE", "CONFIG", "FOR"}}
+	for _, one := range about.Images {
+		rows = append(rows, []string{one.Ref, fmt.Sprintf("%.19s", one.Config), one.For})
+	}
+	return printTable(s.Out, rows)
+}
