@@ -145,6 +145,10 @@ type Image struct {
 	// Content is a digest of the layers and of what a container takes from the image's configuration: equal on every
 	// engine that has the image, unlike ID. "" where the Host does not say.
 	Content string
+	// Digests are the references by which registries have it, such as postgres@sha256:…; none where it came from no registry, or the engine
+	// forgot. Config is the digest of its configuration; "" where the engine does not say.
+	Digests []string
+	Config  string
 	// Volumes are the paths of the image's VOLUME instructions.
 	Volumes []string
 	// HasHealthcheck is whether the image brings a healthcheck of its own.

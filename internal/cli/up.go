@@ -30,6 +30,7 @@ type upOptions struct {
 	SeedMode     seed.Mode  // "": the one in which the stack runs already
 	from         *seed.Seed // what the stack starts from; nil: from nothing
 	Isolated     bool
+	Locked       bool // only images that strake.lock pins
 }
 
 func newUp() *cli.Command {
@@ -38,7 +39,7 @@ func newUp() *cli.Command {
 		ArgsUsage: "[service ...]",
 		UsageText: "strake up                    # everything\nstrake up web --build        # one service and what it depends on, built anew\nstrake up --scale worker=3   # three workers\nstrake up --isolated         # a second stack with no way out, and what it tries to reach",
 		Description: "0 everything is ready, or that of a service (--exit-code-from), 1 failed, 2 wrong usage,\n" +
-			"3 not healthy or not ready in time, 4 held by another (with --no-wait),\n5 with --isolated: it tried to reach something, or nothing is proven, 10 there is something to do (--dry-run), 130 interrupted",
+			"3 not healthy or not ready in time, 4 held by another (with --no-wait),\n5 other images than those that are pinned (--locked); with --isolated: it tried to reach something, or nothing is proven, 10 there is something to do (--dry-run), 130 interrupted",
 		Flags: append(append(diffFlags(), attachmentFlags()...),
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "accepted: up always returns when everything is ready"},
 			&cli.BoolFlag{Name: "wait", Usage: "accepted: up always waits"},
@@ -48,6 +49,7 @@ func newUp() *cli.Command {
 			&cli.BoolFlag{Name: "quiet-pull", Usage: "accepted"},
 			newSeedFlag(),
 			&cli.StringFlag{Name: "seed-mode", Usage: "`WHERE` the seed's data goes: volume fills the project's volumes when they are made, layer keeps it in the container", DefaultText: "as it is, else volume"},
+			&cli.BoolFlag{Name: "locked", Usage: "use no other images than those that strake.lock pins; others are fetched by their digests"},
 			&cli.BoolFlag{Name: "isolated", Usage: "bring up a stack of its own (<project>-isolated) on networks with no way out, and report what it tries to reach; strake down --isolated removes it"},
 			dryRunFlag(), noWaitFlag(), jsonFlag(),
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before containers are made anew that hold their data themselves (--seed-mode layer): it is lost"}),
@@ -104,6 +106,9 @@ func upOptionsOf(c *cli.Context) (upOptions, error) {
 		health = s.getenv("STRAKE_HEALTH")
 	}
 	o.EngineHealth, o.Attached, o.Isolated = health == "engine", attached, c.Bool("isolated")
+	if o.Locked = c.Bool("locked"); o.Locked && pull == "always" {
+		return o, usagef("leave one of them out", "--locked uses the images of strake.lock, and --pull always others")
+	}
 	if o.Isolated && (o.Attached != nil || o.Follow || c.Bool("no-start") || scale != nil || c.Bool("no-deps")) {
 		return o, usagef("leave the others out", "--isolated does not go with --follow, --no-start, --no-deps, --scale or what ends up by itself")
 	}
@@ -243,7 +248,10 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		if err != nil {
 			return err
 		}
-		d.Inputs, d.Refs, err = buildState(ctx, s, p, services)
+		if d.Inputs, d.Refs, err = buildState(ctx, s, p, services); err == nil && o.Locked {
+			d.Pull, p = "missing", withoutPulls(p)
+			err = makeLocked(ctx, e, p, d.Refs, o.Project.Offline || o.DryRun, show.warn)
+		}
 		return err
 	}()
 	if err != nil {

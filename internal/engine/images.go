@@ -64,6 +64,10 @@ func factsOfImage(img image.InspectResponse, p ocispec.Platform) imageFacts {
 	if img.Metadata.LastTagTime.IsZero() {
 		out.Tagged = time.Time{}
 	}
+	out.Digests = slices.Sorted(slices.Values(img.RepoDigests))
+	if img.Descriptor == nil { // an engine that keeps images in containerd knows them by their manifests
+		out.Config = img.ID
+	}
 	if at, err := time.Parse(time.RFC3339Nano, img.Created); err == nil { // images may lack a date
 		out.Created = at.UTC()
 	}
