@@ -35,6 +35,7 @@ type S3Options struct {
 	Buckets []string
 	// Domains are hostnames below which a bucket's name may stand, as SDKs ask by default: uploads.s3 for uploads.
 	Domains []string
+	Now     func() time.Time
 	Log     *slog.Logger
 }
 
@@ -43,6 +44,7 @@ type S3Options struct {
 type S3 struct {
 	store   *store
 	domains []string
+	now     func() time.Time
 	api     http.Handler
 }
 
@@ -59,7 +61,7 @@ func NewS3(o S3Options) (*S3, error) {
 	}
 	// The clock of a laptop that slept may be behind for a while, which is nobody's business here: the skew is not limited.
 	fake := gofakes3.New(s, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(s3Log{o.Log}))
-	return &S3{store: s, domains: o.Domains, api: fake.Server()}, nil
+	return &S3{store: s, domains: o.Domains, now: o.Now, api: fake.Server()}, nil
 }
 
 // Close gives the folder back. Requests that are under way fail.
@@ -72,12 +74,10 @@ func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodOptions { // browsers do not sign what they ask before a request
-		secret := func(key string) (string, bool) { return SecretKey, key == AccessKey }
-		if code := signature.V4SignVerifyWithLookup(r, secret); code != signature.ErrNone {
-			refusal := signature.GetAPIError(code)
+		if wrong := s.verify(r); wrong != nil {
 			w.Header().Set("Content-Type", "application/xml")
-			w.WriteHeader(refusal.HTTPStatusCode)
-			_, _ = w.Write(signature.EncodeAPIErrorToResponse(refusal)) // a client that is gone does not need it
+			w.WriteHeader(wrong.HTTPStatusCode)
+			_, _ = w.Write(signature.EncodeAPIErrorToResponse(*wrong)) // a client that is gone does not need it
 			return
 		}
 	}
@@ -92,6 +92,20 @@ func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w = counted
 	}
 	s.api.ServeHTTP(w, r)
+}
+
+// verify is what is wrong with the signature of a request, nil for nothing.
+func (s *S3) verify(r *http.Request) *signature.APIError {
+	if isPresignedV2(r) {
+		bucket, _ := s.bucketInHost(r.Host)
+		return verifyV2(r, bucket, s.now())
+	}
+	code := signature.V4SignVerifyWithLookup(r, func(key string) (string, bool) { return SecretKey, key == AccessKey })
+	if code == signature.ErrNone {
+		return nil
+	}
+	wrong := signature.GetAPIError(code)
+	return &wrong
 }
 
 // keyCounter holds back a list of keys to add that there are none, which Amazon says, programs read and the library leaves out.
@@ -113,18 +127,26 @@ func (c *keyCounter) end() {
 // pathStyle is a request with the bucket in its path, where it was in its host. The signature is of the request as it came: it is checked
 // before.
 func (s *S3) pathStyle(r *http.Request) *http.Request {
-	host := r.Host
+	bucket, ok := s.bucketInHost(r.Host)
+	if !ok {
+		return r
+	}
+	out := r.Clone(r.Context())
+	out.URL.Path, out.URL.RawPath = "/"+bucket+r.URL.Path, ""
+	return out
+}
+
+// bucketInHost is the bucket that a request's host names.
+func (s *S3) bucketInHost(host string) (bucket string, ok bool) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	for _, d := range s.domains {
 		if bucket, ok := strings.CutSuffix(host, "."+d); ok && bucket != "" {
-			out := r.Clone(r.Context())
-			out.URL.Path, out.URL.RawPath = "/"+bucket+r.URL.Path, ""
-			return out
+			return bucket, true
 		}
 	}
-	return r
+	return "", false
 }
 
 // s3Log passes on what the library calls an error.

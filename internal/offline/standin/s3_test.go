@@ -2,6 +2,9 @@ package standin_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +45,7 @@ func newBucket(t *testing.T) bucket { return serveFolder(t, t.TempDir()) }
 
 func serveFolder(t *testing.T, dir string) bucket {
 	t.Helper()
-	h, err := standin.NewS3(standin.S3Options{Dir: dir, Buckets: []string{"uploads"}, Domains: []string{"localhost"}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	h, err := standin.NewS3(standin.S3Options{Dir: dir, Buckets: []string{"uploads"}, Domains: []string{"localhost"}, Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,8 +59,8 @@ func serveFolder(t *testing.T, dir string) bucket {
 	return bucket{client(server.URL, standin.SecretKey), t, dir, server.URL}
 }
 
-func client(url, secret string) *s3.Client {
-	return s3.New(s3.Options{Region: standin.Region, BaseEndpoint: &url, UsePathStyle: true, RetryMaxAttempts: 1,
+func client(at, secret string) *s3.Client {
+	return s3.New(s3.Options{Region: standin.Region, BaseEndpoint: &at, UsePathStyle: true, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(standin.AccessKey, secret, "")})
 }
 
@@ -241,6 +245,35 @@ func TestS3_TakesPresignedRequests(t *testing.T) {
 		if status, _, _ := ask(t, "GET", strings.Replace(old.URL, "X-Amz-Expires=0", "X-Amz-Expires=-1", 1), ""); status == 200 {
 			t.Error("a request that has expired is answered, want refused")
 		}
+	}
+}
+
+func TestS3_TakesRequestsOfTheSecondSignature(t *testing.T) {
+	b := newBucket(t)
+	b.put("a b/ü", "hello")
+	sign := func(text string) string {
+		h := hmac.New(sha1.New, []byte(standin.SecretKey))
+		h.Write([]byte(text))
+		return url.QueryEscape(base64.StdEncoding.EncodeToString(h.Sum(nil)))
+	}
+	until := fmt.Sprint(time.Now().Add(time.Minute).Unix())
+	path, also := "/uploads/a%20b/%C3%BC", "?response-content-type=text/x"
+	get := func(path, until, signature string) int {
+		status, body, h := ask(t, "GET", b.url+path+"&AWSAccessKeyId="+standin.AccessKey+"&Expires="+until+"&Signature="+signature, "")
+		if status == 200 && (body != "hello" || h.Get("Content-Type") != "text/x") {
+			t.Errorf("%s is %q of type %s, want hello of type text/x", path, body, h.Get("Content-Type"))
+		}
+		return status
+	}
+	good := sign("GET\n\n\n" + until + "\n" + path + also)
+	if got := get(path+also, until, good); got != 200 {
+		t.Errorf("GET = %d, want 200", got)
+	}
+	if got := get(path+"?response-content-type=text/y", until, good); got != 403 {
+		t.Errorf("GET of another type = %d, want 403", got)
+	}
+	if got := get(path+also, "1700000000", sign("GET\n\n\n1700000000\n"+path+also)); got != 403 {
+		t.Errorf("GET of the past = %d, want 403", got)
 	}
 }
 
