@@ -28,6 +28,10 @@ func newStandIn() *cli.Command {
 			sub(compose.StandInS3, "Serve S3 out of a folder.", "[bucket ...]", func(c *cli.Context) error {
 				return standInS3(c.Context, streamsOf(c), c.String("address"), c.String("dir"), c.Args().Slice())
 			}, address(standin.S3Port), &cli.StringFlag{Name: "dir", Value: standin.DataDir, Usage: "keep objects in `FOLDER`"}),
+			sub(compose.StandInMail, "Take mail and show it.", "", func(c *cli.Context) error {
+				s := streamsOf(c)
+				return unlessTold(c.Context, standin.ServeMail(c.Context, c.String("smtp"), c.String("address"), standin.MailOptions{Now: s.Now, Log: slog.New(slog.NewTextHandler(s.Err, nil))}))
+			}, address(standin.PagePort), &cli.StringFlag{Name: "smtp", Value: fmt.Sprint(":", standin.SMTPPort), Usage: "take mail at `ADDRESS`"}),
 			sub("healthy", "Ask whether the stand-in of this container is ready.", "NAME", func(c *cli.Context) error {
 				return standInHealthy(c.Context, c.Args().First())
 			}),
