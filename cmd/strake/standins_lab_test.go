@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/strake-dev/strake/fixtures/lab"
 )
 
@@ -76,6 +78,105 @@ func TestStandIns_S3(t *testing.T) {
 		must("up")
 		if out := must("exec", "-T", "web", "python3", "/s3.py", "again"); !strings.Contains(out, "still there") {
 			t.Errorf("after down and up the script did\n%s", out)
+		}
+	})
+}
+
+// withMail is a program that sends mail, behind the gateway.
+const withMail = `
+x-strake: {gateway: true, standins: {mail: {}, s3: {buckets: [uploads]}, previews: true}}
+services:
+  web:
+    image: %[1]s
+    init: true
+    command: [python3, -m, http.server, "8000"]
+    ports: ["8000"]
+    volumes: ["./mail.py:/mail.py:ro"]
+    x-strake: {uses: [mail, s3]}
+`
+
+// stacked is a folder with the program of withMail.
+func stacked(t *testing.T, e lab.Engine) stack {
+	t.Helper()
+	s := newStack(t, e, fmt.Sprintf(withMail, lab.Server(t, e, "boto3")))
+	text, err := os.ReadFile("testdata/standins/mail.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "mail.py"), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestStandIns_MailInABrowser: what a program sends shows on the page of the stand-in, and what it wrote in there runs nothing.
+func TestStandIns_MailInABrowser(t *testing.T) {
+	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
+		pruned(t, e)
+		s := stacked(t, e)
+		env := []string{"STRAKE_CACHE_DIR=" + t.TempDir()}
+		urls := s.gatewayURLs(t, env)
+		if len(urls) != 2 || !strings.HasPrefix(urls[0], "http://"+s.name+".localhost:") || !strings.HasPrefix(urls[1], "http://mail--"+s.name+".localhost:") {
+			t.Fatalf("the stack is served at %q, want its own name and that of mail", urls)
+		}
+		b := lab.NewBrowser(t)
+		b.Do(t, chromedp.Navigate(urls[1]), chromedp.WaitVisible(chromedp.CSS(".empty")))
+		b.Screenshots(t, "no-mail")
+		if out, code := s.strake(t, env, "exec", "-T", "web", "python3", "/mail.py"); code != 0 {
+			t.Fatalf("the program sent nothing: exit %d\n%s", code, out)
+		}
+		b.Do(t, chromedp.WaitVisible(chromedp.CSS("ol"))) // by itself
+		b.Screenshots(t, "list")
+		if first := b.Text(t, "li"); !strings.Contains(first, "Reset your password") || !strings.Contains(first, "ada@example.com") {
+			t.Errorf("the first message is %q, want the newest", first)
+		}
+		b.Do(t, chromedp.Click(chromedp.CSS("li:last-child a")), chromedp.WaitVisible(chromedp.CSS("iframe")))
+		b.Screenshots(t, "message")
+		if head := b.Text(t, "dl"); !strings.Contains(head, "Jötline <hello@jotline.example>") || !strings.Contains(head, "ada@example.com, hidden@example.com") {
+			t.Errorf("its head is %q", head)
+		}
+		b.Do(t, chromedp.Navigate(strings.TrimSuffix(urls[1], "/")+"/m/1/html"), chromedp.WaitVisible(chromedp.CSS("h1")))
+		if text := b.Text(t, "body"); !strings.Contains(text, "Hello Ada") || strings.Contains(text, "hacked") {
+			t.Errorf("its HTML shows %q, want what was written, with no script run", text)
+		}
+		if out, code := s.strake(t, env, "down", "-t", "0"); code != 0 {
+			t.Errorf("down: exit %d\n%s", code, out)
+		}
+	})
+}
+
+// TestStandIns_InAPreview: a preview has stand-ins with data of its own, which goes with it.
+func TestStandIns_InAPreview(t *testing.T) {
+	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
+		pruned(t, e)
+		r := repository{stack: stacked(t, e), environ: lab.Environ(t, e), env: []string{"STRAKE_CACHE_DIR=" + t.TempDir(), "GIT_CONFIG_GLOBAL=/dev/null"}}
+		r.closed(t)
+		r.git(t, "init", "-q", "-b", "main")
+		r.git(t, "add", "-A")
+		r.git(t, "commit", "-q", "-m", "v0")
+		r.git(t, "update-ref", "refs/pull/42/head", "HEAD")
+		p := r.show(t, r.run(t, 0, "preview", "open", "42", "--json"))
+		if p.State != "ready" {
+			t.Fatalf("preview open = %+v, want it ready", p)
+		}
+		const puts = `import boto3, os
+c = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"])
+c.put_object(Bucket="uploads", Key="x", Body=b"of a preview")
+print(c.get_object(Bucket="uploads", Key="x")["Body"].read().decode())`
+		if out := r.run(t, 0, "preview", "exec", "42", "web", "python3", "-c", puts); !strings.Contains(out, "of a preview") {
+			t.Errorf("the program in the preview printed %q", out)
+		}
+		r.run(t, 0, "preview", "exec", "42", "web", "python3", "/mail.py")
+		mail := strings.Replace(p.URL, "://", "://mail--", 1)
+		if code, text := get(t, mail); code != 200 || !strings.Contains(text, "Reset your password") {
+			t.Errorf("%s answers %d %.500s, want the page with the mail", mail, code, text)
+		}
+		if _, err := os.Stat(filepath.Join(r.dir, ".s3")); err == nil {
+			t.Error("the preview has objects in the project's own folder")
+		}
+		r.run(t, 0, "preview", "close", "42", "--yes")
+		if left := r.things(t); len(left) > 0 {
+			t.Errorf("after close there is %q", left)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -41,6 +42,9 @@ func newStandIn() *cli.Command {
 
 // standInS3 serves S3 until ctx ends.
 func standInS3(ctx context.Context, s Streams, address, dir string, buckets []string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { // nothing is mounted there in the scratch stack of a seed
+		return err
+	}
 	if err := becomeOwnerOf(dir); err != nil {
 		return fmt.Errorf("become the owner of %s: %w", dir, err)
 	}

@@ -37,6 +37,22 @@ func withStandIns(s Streams, p *compose.Project, looksOnly bool) (*compose.Proje
 	return with, nil
 }
 
+// previewStandIns is a preview's project with its stand-ins, where it says that previews have them; what they run on is there then.
+func previewStandIns(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine) (*compose.Project, error) {
+	asked := p.Settings.StandIns
+	if !asked.Previews || asked.S3 == nil && asked.Mail == nil {
+		return p, nil
+	}
+	ref, file, err := ownImage(s)
+	if err != nil {
+		return nil, fmt.Errorf("x-strake.standins: %w", err)
+	}
+	if _, err := ensureProgram(ctx, s, e, ref, file); err != nil {
+		return nil, fmt.Errorf("make the image of the stand-ins: %w", err)
+	}
+	return standin.Add(p, standin.AddOptions{Program: ref, Preview: true})
+}
+
 // readyStandIns makes be there what the stand-ins of a project of withStandIns run on: their image on the engine, and the folder of the objects on this
 // machine, which an engine that made it would make root's.
 func readyStandIns(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine) error {
