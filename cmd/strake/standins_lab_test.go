@@ -71,6 +71,10 @@ func TestStandIns_S3(t *testing.T) {
 		if out := must("up"); !strings.Contains(out, "nothing to do") {
 			t.Errorf("a second up:\n%s", out)
 		}
+		program := lab.Docker(t, e, "inspect", "-f", "{{.Config.Image}}", s.name+"-s3-1")
+		if out, _ := s.strake(t, env, "prune", "--dry-run"); strings.Contains(out, strings.TrimSpace(program)) {
+			t.Errorf("prune would remove %s, on which the stand-in runs:\n%s", program, out)
+		}
 		must("down", "-v", "-t", "0")
 		if left := lab.Docker(t, e, "ps", "-aq", "--filter", "name="+s.name); left != "" {
 			t.Errorf("down left %s", left)

@@ -48,9 +48,9 @@ type S3 struct {
 	api     http.Handler
 }
 
-// NewS3 opens the folder. Uploads in parts that an earlier one did not finish are dropped. The caller closes it.
+// NewS3 opens the folder. An upload in parts that an earlier one did not finish has to begin anew. The caller closes it.
 func NewS3(o S3Options) (*S3, error) {
-	s, err := openStore(o.Dir)
+	s, err := openStore(o.Dir, o.Now())
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.Dir, err)
 	}

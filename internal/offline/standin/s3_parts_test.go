@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -76,6 +77,30 @@ func TestS3_DropsUploads(t *testing.T) {
 	}
 	_, err = b.UploadPart(ctx, &s3.UploadPartInput{Bucket: uploads, Key: aws.String("x"), UploadId: u.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("x")})
 	refused(t, "part of a dropped upload", err, "NoSuchUpload", 404)
+}
+
+// Two may have one folder, as two stacks of a project do: what one is at must not go because the other starts.
+func TestS3_LeavesUploadsOfOthersAlone(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, ".strake", "uploads", "old")
+	if err := os.MkdirAll(old, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if at := time.Now().Add(-25 * time.Hour); os.Chtimes(old, at, at) != nil {
+		t.Fatal("the upload of yesterday cannot be made")
+	}
+	b, ctx := serveFolder(t, dir), t.Context()
+	u, err := b.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: uploads, Key: aws.String("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveFolder(t, dir)
+	if _, err = b.UploadPart(ctx, &s3.UploadPartInput{Bucket: uploads, Key: aws.String("x"), UploadId: u.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("x")}); err != nil {
+		t.Errorf("a part of an upload, after another has started: %v", err)
+	}
+	if _, err := os.Stat(old); err == nil {
+		t.Error("the upload of yesterday is left")
+	}
 }
 
 func TestS3_CopiesPartsOfObjects(t *testing.T) {

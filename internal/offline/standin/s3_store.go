@@ -13,6 +13,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rclone/gofakes3"
 )
@@ -40,13 +41,26 @@ var (
 	_ gofakes3.ObjectTaggingBackend = (*store)(nil)
 )
 
-func openStore(dir string) (*store, error) {
+// openStore opens the store in a folder. What an earlier process left half done is removed when it is a day old: until then it may be that
+// of another one, which has the folder too.
+func openStore(dir string, now time.Time) (*store, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &store{root: root, uploads: map[gofakes3.UploadID]*upload{}}
-	err = errors.Join(root.RemoveAll(storeUploads), root.RemoveAll(storeScratch), root.MkdirAll(storeRecords, 0o777), root.MkdirAll(storeUploads, 0o777), root.MkdirAll(storeScratch, 0o777))
+	for _, name := range []string{storeRecords, storeUploads, storeScratch} {
+		err = errors.Join(err, root.MkdirAll(name, 0o777))
+	}
+	for _, name := range []string{storeUploads, storeScratch} {
+		entries, readErr := fs.ReadDir(root.FS(), name)
+		err = errors.Join(err, readErr)
+		for _, e := range entries {
+			if info, infoErr := e.Info(); infoErr == nil && now.Sub(info.ModTime()) > 24*time.Hour {
+				err = errors.Join(err, root.RemoveAll(path.Join(name, e.Name())))
+			}
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
