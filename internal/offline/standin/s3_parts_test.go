@@ -138,10 +138,10 @@ func TestS3_PutsUnderConditions(t *testing.T) {
 	refused(t, "one of another ETag", put("3", func(in *s3.PutObjectInput) { in.IfMatch = aws.String(`"0"`) }), "PreconditionFailed", 412)
 	b.want("x", "1")
 
-	won := make(chan error)
+	won, body := make(chan error), strings.Repeat("x", 4<<20) // so large that all are asked for before the first is there
 	for range 8 {
 		go func() {
-			_, err := b.PutObject(context.WithoutCancel(ctx), &s3.PutObjectInput{Bucket: uploads, Key: aws.String("race"), Body: strings.NewReader("x"), IfNoneMatch: aws.String("*")})
+			_, err := b.PutObject(context.WithoutCancel(ctx), &s3.PutObjectInput{Bucket: uploads, Key: aws.String("race"), Body: strings.NewReader(body), IfNoneMatch: aws.String("*")})
 			won <- err
 		}()
 	}

@@ -182,6 +182,23 @@ func TestS3_ListsInPages(t *testing.T) {
 	if err != nil || len(o.Contents) != 4 {
 		t.Errorf("after list/22 there are %d, %v, want 4", len(o.Contents), err)
 	}
+	var tops []string
+	one := s3.NewListObjectsV2Paginator(b, &s3.ListObjectsV2Input{Bucket: uploads, Delimiter: aws.String("/"), MaxKeys: aws.Int32(1)})
+	for one.HasMorePages() && len(tops) < 10 {
+		o, err := one.NextPage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range o.CommonPrefixes {
+			tops = append(tops, *c.Prefix)
+		}
+		for _, c := range o.Contents {
+			tops = append(tops, *c.Key)
+		}
+	}
+	if got := strings.Join(tops, " "); got != "list- list. list/ other" {
+		t.Errorf("one by one the top has %s, want list- list. list/ other", got)
+	}
 	v1, err := b.ListObjects(ctx, &s3.ListObjectsInput{Bucket: uploads, Prefix: aws.String("list/0"), MaxKeys: aws.Int32(4)})
 	if err != nil || len(v1.Contents) != 4 || !*v1.IsTruncated {
 		t.Errorf("the first version lists %d, %v, want 4 of more", len(v1.Contents), err)
