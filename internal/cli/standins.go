@@ -14,8 +14,8 @@ import (
 	"github.com/strake-dev/strake/internal/offline/standin"
 )
 
-// withStandIns is a loaded project with its stand-ins. For what only looks at a stack or ends it, a program that could not run in a
-// container is no error.
+// withStandIns is a loaded project with its stand-ins. What only looks at a stack or ends it has to work also where they could not run: with
+// a program that is none for containers, or a service that cannot reach them.
 func withStandIns(s Streams, p *compose.Project, looksOnly bool) (*compose.Project, error) {
 	asked := p.Settings.StandIns
 	if asked.S3 == nil && asked.Mail == nil {
@@ -26,6 +26,9 @@ func withStandIns(s Streams, p *compose.Project, looksOnly bool) (*compose.Proje
 		return nil, fmt.Errorf("x-strake.standins: %w", err)
 	}
 	with, err := standin.Add(p, standin.AddOptions{Program: ref})
+	if err != nil && looksOnly {
+		return p, nil
+	}
 	if err != nil || asked.S3 == nil {
 		return with, err
 	}
