@@ -184,3 +184,28 @@ print(c.get_object(Bucket="uploads", Key="x")["Body"].read().decode())`
 		}
 	})
 }
+
+// TestStandIns_Isolated: a stack that uses stand-ins is proven to need nothing else, and what it does with them is no attempt to get out.
+func TestStandIns_Isolated(t *testing.T) {
+	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
+		pruned(t, e)
+		s := stacked(t, e)
+		env := []string{"STRAKE_CACHE_DIR=" + t.TempDir()}
+		if out, code := s.strake(t, env, "up", "--isolated"); code != 0 {
+			t.Fatalf("up --isolated: exit %d, want a proof\n%s", code, out)
+		}
+		const puts = `import boto3, os
+from botocore.config import Config
+for style in ["path", "virtual"]:
+    c = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"], config=Config(s3={"addressing_style": style}))
+    c.put_object(Bucket="uploads", Key=style, Body=b"x")`
+		lab.Docker(t, e, "exec", s.name+"-isolated-web-1", "python3", "-c", puts)
+		lab.Docker(t, e, "exec", s.name+"-isolated-web-1", "python3", "/mail.py")
+		if r, code := s.report(t, env); code != 0 {
+			t.Errorf("offline report: exit %d, want no attempt: %+v", code, r)
+		}
+		if out, code := s.strake(t, env, "down", "--isolated", "-t", "0"); code != 0 {
+			t.Errorf("down --isolated: exit %d\n%s", code, out)
+		}
+	})
+}
