@@ -9,10 +9,12 @@ import (
 	"mime"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	gomessage "github.com/emersion/go-message"
-	_ "github.com/emersion/go-message/charset" // so that texts in any character set are read
 	"github.com/emersion/go-message/mail"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
 )
 
 // letter is a message as a person reads it. Its JSON names are stable.
@@ -53,17 +55,26 @@ func (m message) read() letter {
 		l.Text, l.Problem = string(m.raw), fmt.Sprint("its head cannot be read: ", err)
 		return l
 	}
-	for f := r.Header.Fields(); f.Next(); {
-		value, err := f.Text()
+	words := mime.WordDecoder{CharsetReader: func(charset string, r io.Reader) (io.Reader, error) {
+		c, err := charsetOf(charset)
 		if err != nil {
-			value = f.Value()
+			return nil, err
 		}
-		l.Headers = append(l.Headers, header{f.Key(), value})
+		return c.NewDecoder().Reader(r), nil
+	}}
+	text := func(value string) string {
+		if decoded, err := words.DecodeHeader(value); err == nil {
+			return decoded
+		}
+		return value // as it is written
 	}
-	if from, err := r.Header.Text("From"); err == nil && from != "" {
+	for f := r.Header.Fields(); f.Next(); {
+		l.Headers = append(l.Headers, header{f.Key(), text(f.Value())})
+	}
+	if from := text(r.Header.Get("From")); from != "" {
 		l.From = from
 	}
-	l.Subject, _ = r.Header.Text("Subject") // as it is written where it is encoded wrongly
+	l.Subject = text(r.Header.Get("Subject"))
 	for {
 		p, err := r.NextPart()
 		if errors.Is(err, io.EOF) {
@@ -86,6 +97,9 @@ func (l *letter) add(p *mail.Part) error {
 		kind = "text/plain"
 	}
 	body, err := io.ReadAll(p.Body)
+	if strings.HasPrefix(kind, "text/") && err == nil {
+		body, err = inUTF8(body, params["charset"])
+	}
 	name := params["name"]
 	attached, isAttachment := p.Header.(*mail.AttachmentHeader)
 	if isAttachment {
@@ -105,6 +119,41 @@ func (l *letter) add(p *mail.Part) error {
 		l.Parts = append(l.Parts, file{Name: name, Type: kind, Size: len(body), body: body})
 	}
 	return err
+}
+
+// inUTF8 is a text of a character set as UTF-8, and the text as it is with an error where that is not known. UTF-8 itself is read as it is.
+func inUTF8(text []byte, charset string) ([]byte, error) {
+	if utf8.Valid(text) {
+		return text, nil
+	}
+	c, err := charsetOf(charset)
+	if err != nil {
+		return text, err
+	}
+	return c.NewDecoder().Bytes(text)
+}
+
+// charsetOf finds one of the character sets of one byte a letter. Those of more would weigh as much as all else that reads mail, and programs
+// of today write UTF-8.
+// Source: IANA, Character Sets, preferred MIME names.
+func charsetOf(name string) (encoding.Encoding, error) {
+	plain := func(s string) string {
+		return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s))
+	}
+	wanted := plain(name)
+	switch wanted {
+	case "latin1", "usascii", "":
+		wanted = "iso88591"
+	}
+	if n, ok := strings.CutPrefix(wanted, "cp125"); ok {
+		wanted = "windows125" + n
+	}
+	for _, c := range charmap.All {
+		if said, ok := c.(fmt.Stringer); ok && plain(said.String()) == wanted {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("the character set %q is not known", name)
 }
 
 // shown is the message's HTML with the pictures that came with it in it, so that nothing has to be asked for.

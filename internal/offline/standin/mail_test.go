@@ -1,6 +1,7 @@
 package standin_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -148,6 +149,19 @@ func TestMail_TakesAnyNameAndPassword(t *testing.T) {
 	p.send(loginAuth{}, []string{"a@b.c"}, "Subject: login", "", "x")
 	if all := p.list(); len(all) != 2 {
 		t.Errorf("caught are %+v, want 2", all)
+	}
+}
+
+func TestMail_ReadsCharacterSets(t *testing.T) {
+	p := newPostbox(t)
+	for charset, text := range map[string]string{"iso-8859-15": "\xa4", "windows-1252": "\x80", "CP1252": "\x80", "utf-8": "€"} {
+		p.send(nil, []string{"a@b.c"}, fmt.Sprintf("Subject: =?%s?b?%s?=", charset, base64.StdEncoding.EncodeToString([]byte(text))), "Content-Type: text/plain; charset="+charset, "", text)
+	}
+	p.send(nil, []string{"a@b.c"}, "Subject: €", "Content-Type: text/plain; charset=us-ascii", "", "€") // as it is often said
+	for _, one := range p.list() {
+		if one.Text != "€" || one.Subject != "€" {
+			t.Errorf("text %q and subject %q, want €", one.Text, one.Subject)
+		}
 	}
 }
 
