@@ -178,6 +178,17 @@ print(c.get_object(Bucket="uploads", Key="x")["Body"].read().decode())`
 		if _, err := os.Stat(filepath.Join(r.dir, ".s3")); err == nil {
 			t.Error("the preview has objects in the project's own folder")
 		}
+		r.git(t, "commit", "-q", "--allow-empty", "-m", "v1")
+		r.git(t, "update-ref", "refs/pull/42/head", "HEAD")
+		r.run(t, 0, "preview", "open", "42")
+		if out := r.run(t, 0, "preview", "exec", "42", "web", "python3", "-c", puts); !strings.Contains(out, "of a preview") {
+			t.Errorf("after a push the program in the preview printed %q", out)
+		}
+		r.run(t, 0, "preview", "sleep", "42")
+		r.run(t, 0, "preview", "wake", "42")
+		if out := r.run(t, 0, "preview", "exec", "42", "web", "python3", "-c", puts); !strings.Contains(out, "of a preview") {
+			t.Errorf("after waking the program in the preview printed %q", out)
+		}
 		r.run(t, 0, "preview", "close", "42", "--yes")
 		if left := r.things(t); len(left) > 0 {
 			t.Errorf("after close there is %q", left)
