@@ -57,6 +57,11 @@ func knownHosts(p *Project) map[string]bool {
 			}
 		}
 	}
+	for _, name := range standIns() {
+		if p.Settings.StandIns.Has(name) {
+			add(name)
+		}
+	}
 	delete(known, "")
 	return known
 }

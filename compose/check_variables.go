@@ -60,6 +60,7 @@ func isPublicAddress(name string) bool { return publicNames.MatchString(name) }
 var (
 	awsVariable = regexp.MustCompile(`^(AWS_(REGION|DEFAULT_REGION|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|PROFILE|ROLE_ARN|WEB_IDENTITY_TOKEN_FILE)|` +
 		`(AWS_)?S3_(BUCKET|BUCKET_NAME|REGION|ACCESS_KEY|ACCESS_KEY_ID|SECRET_KEY|SECRET_ACCESS_KEY)|AWS_(STORAGE_)?BUCKET(_NAME)?|(AWS_)?SQS_QUEUE(_URL|_NAME)?|(AWS_)?SNS_TOPIC_ARN|(AWS_)?DYNAMODB_TABLE(_NAME)?)$`)
+	awsBesideS3 = regexp.MustCompile(`SQS|SNS|DYNAMODB`) // of awsVariable
 	awsEndpoint = regexp.MustCompile(`(?i)ENDPOINT|^(S3|MINIO|AWS_S3)_(URL|HOST)$`)
 	awsStandIn  = regexp.MustCompile(`localstack|minio|moto|dynamodb-local|elasticmq|seaweedfs|versitygw|garage|s3mock|fake-?s3|goaws|s3proxy|ceph|gofakes3|floci`)
 )
@@ -75,6 +76,9 @@ func (c *checker) aws(s Service) {
 		if awsVariable.MatchString(name) && (value == nil || *value != "") {
 			names = append(names, name)
 		}
+	}
+	if slices.Contains(c.p.Settings.Services[s.Name].Uses, StandInS3) { // which sets the endpoint of S3 alone
+		names = slices.DeleteFunc(names, func(name string) bool { return !awsBesideS3.MatchString(name) })
 	}
 	image := s.Image
 	if n, err := reference.ParseNormalizedNamed(image); err == nil {

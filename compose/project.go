@@ -180,14 +180,20 @@ func toProject(model map[string]any, opts *loader.Options, details types.ConfigD
 func label(p *types.Project, envFiles []string) {
 	for _, services := range []types.Services{p.Services, p.DisabledServices} {
 		for name, s := range services {
-			s.CustomLabels = types.Labels{LabelProject: p.Name, LabelService: name, LabelOneOff: "False",
-				LabelWorkingDir: p.WorkingDir, LabelConfigFiles: strings.Join(p.ComposeFiles, ",")}
-			if len(envFiles) > 0 {
-				s.CustomLabels[LabelEnvironmentFile] = strings.Join(envFiles, ",")
-			}
+			s.CustomLabels = serviceLabels(p, name, envFiles)
 			services[name] = s
 		}
 	}
+}
+
+// serviceLabels are the labels of label.
+func serviceLabels(p *types.Project, name string, envFiles []string) types.Labels {
+	labels := types.Labels{LabelProject: p.Name, LabelService: name, LabelOneOff: "False",
+		LabelWorkingDir: p.WorkingDir, LabelConfigFiles: strings.Join(p.ComposeFiles, ",")}
+	if len(envFiles) > 0 {
+		labels[LabelEnvironmentFile] = strings.Join(envFiles, ",")
+	}
+	return labels
 }
 
 // narrowed is p with the services that inner has enabled and only what they use, if strake does what they ask for.

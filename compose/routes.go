@@ -37,7 +37,8 @@ type RouteSpec struct {
 
 // Routes are the routes of a project's enabled services, sorted by service; none is no error. Where any service says x-strake.route
 // only those that do are routed, else those that publish a TCP port, but for ports that are known to speak no HTTP. The main one is the one
-// that says so, else the one that is called web or the like, else the first by name of those without a path.
+// that says so, else the one that is called web or the like, else the first by name of those without a path. A stand-in with a port is
+// routed whatever others say, and is the main one where there is no other.
 //
 // A port that cannot be told, two main ones and two services at one place are *HintedError, all of them joined.
 func Routes(p *Project) ([]RouteSpec, error) {
@@ -51,7 +52,7 @@ func Routes(p *Project) ([]RouteSpec, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
 		s, says := p.Services[name], p.Settings.Services[name].Route
-		if says == nil && explicit {
+		if says == nil && explicit && !p.Settings.Services[name].StandIn {
 			continue
 		}
 		r := RouteSpec{Service: name, Path: "/"}
@@ -71,7 +72,7 @@ func Routes(p *Project) ([]RouteSpec, error) {
 		}
 		all = append(all, r)
 	}
-	if err := chooseMain(all); err != nil {
+	if err := chooseMain(all, p.Settings.Services); err != nil {
 		errs = append(errs, err)
 	}
 	errs = append(errs, placeRoutes(all)...)
@@ -79,7 +80,7 @@ func Routes(p *Project) ([]RouteSpec, error) {
 }
 
 // chooseMain marks the main route where none is marked.
-func chooseMain(all []RouteSpec) error {
+func chooseMain(all []RouteSpec, settings map[string]ServiceSettings) error {
 	var mains []string
 	best, bestRank := -1, 0
 	for i, r := range all {
@@ -92,6 +93,9 @@ func chooseMain(all []RouteSpec) error {
 		}
 		if r.Path != "/" || r.Host != "" {
 			rank += 100 // it says that it is somewhere else
+		}
+		if settings[r.Service].StandIn {
+			rank += 200
 		}
 		if best < 0 || rank < bestRank {
 			best, bestRank = i, rank

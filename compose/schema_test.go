@@ -45,6 +45,8 @@ func TestSchema_AgreesWithTheDecoder(t *testing.T) {
 		{`{services: {web: {image: x, x-strake: {route: {port: 8000, path: /api, strip: true}}}}, x-strake: {previews: {environment: {A: 1, B: }}}}`, true},
 		{`{x-strake: {check: {ignore: [{rule: privileged, service: web, reason: x}]}}}`, true},
 		{`{x-strake: {check: {ignore: [{rule: privileged, why: x}]}}}`, false},
+		{`{services: {web: {image: x, x-strake: {uses: [s3, mail]}}}, x-strake: {standins: {s3: {buckets: [uploads], dir: ./.s3}, mail: {}, previews: true}}}`, true},
+		{`{x-strake: {standins: {s4: {}}}}`, false},
 		{`{x-strake: {previews: {tll: 2d}}}`, false},
 		{`{services: {web: {image: x, x-strake: {onec: true}}}}`, false},
 		{`{services: {web: {image: x, x-strake: {once: 3}}}}`, false},

@@ -32,6 +32,8 @@ type Settings struct {
 	Check CheckSettings `strake:"check" doc:"What strake check leaves out."`
 	// Offline is what may ask the internet all the same.
 	Offline OfflineSettings `strake:"offline" doc:"What of the internet may be asked for all the same."`
+	// StandIns are services in place of a cloud's.
+	StandIns StandInSettings `strake:"standins" doc:"Services that strake adds to the local stack in place of a cloud's."`
 	// Services holds each service's own x-strake, by name; services without one are absent.
 	Services map[string]ServiceSettings `strake:"-"`
 }
@@ -65,6 +67,10 @@ type ServiceSettings struct {
 	Route *RouteSettings `strake:"route" doc:"How the service is reached through the gateway; where any service says it, only those that do are."`
 	// Once leaves a one-shot alone that completed and did not change, instead of running it at every up.
 	Once bool `strake:"once" doc:"A one-shot that completed and did not change is not run again by up and start."`
+	// Uses are the stand-ins that the service uses.
+	Uses []string `strake:"uses" doc:"The stand-ins that the service uses, s3 and mail: it starts after them, with the variables that say where they are; a variable of its own wins."`
+	// StandIn is that the service is a stand-in, which With added.
+	StandIn bool `strake:"-"`
 }
 
 // PortMode is the value of x-strake.ports.
@@ -101,6 +107,7 @@ func (src *sources) settings(p *types.Project) (Settings, error) {
 	d.checkSteps(s, p.Extensions[settingsKey], all)
 	d.checkPreviews(s.Previews, names)
 	d.checkIgnores(s.Check.Ignore, names)
+	d.checkStandIns(s, all, p.WorkingDir)
 	for _, name := range names {
 		if r := s.Services[name].Route; r != nil {
 			d.checkRoute(name, *r)

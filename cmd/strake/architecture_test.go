@@ -69,6 +69,8 @@ func reserved() map[string][]string {
 		"github.com/miekg/dns":                                {"internal/offline"},
 		"github.com/google/nftables":                          {"internal/offline"},
 		"github.com/tdewolff/parse/":                          {"internal/offline"},
+		"github.com/rclone/gofakes3":                          {"internal/offline"},
+		"github.com/emersion/":                                {"internal/offline"},
 		"golang.org/x/net/html":                               {"internal/offline"},
 		"github.com/google/go-github/":                        {"internal/github"},
 	}

@@ -15,8 +15,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"github.com/rclone/gofakes3"
+	"github.com/rclone/gofakes3/s3mem"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/strake-dev/strake/fixtures/lab"
@@ -79,10 +79,10 @@ func saved(ts *testscript.TestScript, neg bool, args []string) {
 
 func bucket(t *testing.T, ts *testscript.TestScript, files []string) {
 	backend := s3mem.New()
-	ts.Check(backend.CreateBucket("dumps"))
+	ts.Check(backend.CreateBucket(t.Context(), "dumps"))
 	for _, name := range files {
 		text := ts.ReadFile(name)
-		_, err := backend.PutObject("dumps", name, nil, strings.NewReader(text), int64(len(text)), &gofakes3.PutConditions{})
+		_, err := backend.PutObject(t.Context(), "dumps", name, nil, strings.NewReader(text), int64(len(text)))
 		ts.Check(err)
 	}
 	server := httptest.NewServer(gofakes3.New(backend).Server())

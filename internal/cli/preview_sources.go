@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
 	"github.com/strake-dev/strake/previews"
 )
 
@@ -21,6 +22,7 @@ type previewSources struct {
 	trees   string // where the files of previews' commits are
 	warn    func(string)
 	policy  *previews.Policy // once it was read
+	engine  *engine.Engine   // on which previews run
 }
 
 var _ previews.Sources = (*previewSources)(nil)
@@ -109,7 +111,7 @@ func (v *previewSources) Load(ctx context.Context, root string, policy previews.
 	for _, w := range p.Warnings {
 		v.warn(w)
 	}
-	return p, nil
+	return previewStandIns(ctx, v.streams, p, v.engine)
 }
 
 // Trees are the generations of a stack that have a folder.

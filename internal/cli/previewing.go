@@ -52,6 +52,7 @@ func beginPreviews(ctx context.Context, s Streams, o previewOptions, command str
 		return nil, err
 	}
 	e := w.engine
+	sources.engine = e
 	w.project, w.policy = policy.Project, policy.Settings.Previews.WithDefaults(policy.Project)
 	claim := compose.ConvergeOptions{Owner: owner(s, command), Alive: isAlive, NoWait: o.NoWait, Planned: w.show.planned,
 		Held: func(held *compose.HeldError) { w.show.warn("waiting: " + held.Error()) }, Run: compose.RunOptions{Note: w.show.note}}

@@ -18,7 +18,7 @@ import (
 	"github.com/strake-dev/strake/internal/engine"
 )
 
-// What runs on an engine beside the stacks (the gateway, the sink of an isolated stack) is this program, from an image that holds nothing else.
+// What runs on an engine beside the stacks (the gateway, the sink of an isolated stack, stand-ins) is this program, from an image that holds nothing else.
 
 // programOn makes that image be on an engine, and returns its reference.
 func programOn(ctx context.Context, s Streams, e *engine.Engine) (ref string, err error) {
@@ -26,33 +26,58 @@ func programOn(ctx context.Context, s Streams, e *engine.Engine) (ref string, er
 	if err != nil {
 		return "", err
 	}
-	state, err := e.Observe(ctx, compose.Scope{Images: []compose.ImageRef{{Ref: ref}}})
-	if _, ok := state.Images[ref]; ok || err != nil {
-		return ref, err
-	}
-	if err := checkProgram(file, state.Engine); err != nil {
-		return "", err
-	}
-	return ref, importProgram(ctx, e, ref, file)
+	_, err = ensureProgram(ctx, s, e, ref, file)
+	return ref, err
 }
 
-// ownImage is the reference of the image that holds this program, and the file that goes into it. Equal programs have equal references.
-func ownImage(s Streams) (ref, file string, err error) {
+// programClaim is whose claim is held while the image of this program is made: of two that are made at once one would have another ID,
+// and what runs on it would look changed.
+const programClaim = "strake-program"
+
+// ensureProgram makes the image of this program, the file, be on an engine, and returns what the engine is.
+func ensureProgram(ctx context.Context, s Streams, e *engine.Engine, ref, file string) (compose.Engine, error) {
+	wanted := compose.Scope{Images: []compose.ImageRef{{Ref: ref}}}
+	state, err := e.Observe(ctx, wanted)
+	if _, ok := state.Images[ref]; ok || err != nil {
+		return state.Engine, err
+	}
+	if err := checkProgram(file, state.Engine); err != nil {
+		return state.Engine, err
+	}
+	o := compose.ConvergeOptions{Owner: owner(s, "strake"), Alive: isAlive}
+	return state.Engine, compose.Hold(ctx, e, programClaim, o, func(h compose.Host) error {
+		if state, err := h.Observe(ctx, wanted); err != nil || state.Images[ref].ID != "" {
+			return err
+		}
+		return importProgram(ctx, e, ref, file)
+	})
+}
+
+// ownProgram is the file of this program that containers run.
+func ownProgram(s Streams) (file string, err error) {
 	file = s.getenv("STRAKE_PROGRAM")
 	if file == "" {
 		if file, err = os.Executable(); err != nil {
-			return "", "", fmt.Errorf("find this program's file: %w", err)
+			return "", fmt.Errorf("find this program's file: %w", err)
 		}
 	}
 	if runtime.GOOS != "linux" && s.getenv("STRAKE_PROGRAM") == "" {
-		return "", "", &compose.HintedError{Err: fmt.Errorf("a container needs strake for linux, and this is that for %s", runtime.GOOS), Next: "name the file of a strake for linux in STRAKE_PROGRAM"}
+		return "", &compose.HintedError{Err: fmt.Errorf("a container needs strake for linux, and this is that for %s", runtime.GOOS), Next: "name the file of a strake for linux in STRAKE_PROGRAM"}
 	}
 	if program, err := elf.Open(file); err == nil {
 		dynamic := slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 		_ = program.Close() // only read
 		if dynamic {
-			return "", "", &compose.HintedError{Err: fmt.Errorf("%s needs libraries of this machine, so it cannot run in a container of its own", file), Next: "build strake with CGO_ENABLED=0, or name the file of one in STRAKE_PROGRAM"}
+			return "", &compose.HintedError{Err: fmt.Errorf("%s needs libraries of this machine, so it cannot run in a container of its own", file), Next: "build strake with CGO_ENABLED=0, or name the file of one in STRAKE_PROGRAM"}
 		}
+	}
+	return file, nil
+}
+
+// ownImage is the reference of the image that holds this program, and the file that goes into it. Equal programs have equal references.
+func ownImage(s Streams) (ref, file string, err error) {
+	if file, err = ownProgram(s); err != nil {
+		return "", "", err
 	}
 	f, err := os.Open(file)
 	if err != nil {

@@ -247,7 +247,7 @@ func removal(kind, name, target, why string) leftover {
 	return leftover{Kind: kind, Name: name, Why: why, step: compose.Step{Op: op, Name: name, Target: target, Volumes: kind == "container"}}
 }
 
-// gatewayLeftovers are the gateway where there is no stack for it, and the programs that it does not run.
+// gatewayLeftovers are the gateway where there is no stack for it, and the programs that neither it nor a stand-in runs.
 func gatewayLeftovers(ctx context.Context, e *engine.Engine, needed bool) ([]leftover, error) {
 	state, err := e.Observe(ctx, compose.Scope{Project: gatewayProject})
 	if err != nil {
@@ -266,8 +266,14 @@ func gatewayLeftovers(ctx context.Context, e *engine.Engine, needed bool) ([]lef
 	if err != nil {
 		return nil, err
 	}
+	others, err := e.Observe(ctx, compose.Scope{Label: compose.LabelProject}) // stand-ins
+	if err != nil {
+		return nil, err
+	}
 	for _, i := range images {
-		used := needed && slices.ContainsFunc(state.Containers, func(c compose.Container) bool { return c.Image == i.ID || slices.Contains(i.Tags, c.ImageRef) })
+		used := slices.ContainsFunc(others.Containers, func(c compose.Container) bool {
+			return (needed || c.Labels[compose.LabelProject] != gatewayProject) && (c.Image == i.ID || slices.Contains(i.Tags, c.ImageRef))
+		})
 		for _, tag := range i.Tags {
 			if !used && strings.HasPrefix(tag, "strake-program:") {
 				all = append(all, removal("image", tag, tag, "a strake that no container runs"))

@@ -105,7 +105,7 @@ func (o pullOptions) plan(p *compose.Project, have compose.State, services []str
 	var plan compose.Plan
 	seen := map[compose.ImageRef]bool{}
 	for _, svc := range p.AllServices() {
-		if svc.Build != nil {
+		if svc.Build != nil || p.Settings.Services[svc.Name].StandIn {
 			seen[compose.ImageRef{Ref: compose.ImageName(p, svc), Platform: svc.Platform}] = true
 		}
 	}

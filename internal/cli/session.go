@@ -87,14 +87,21 @@ func open(ctx context.Context, s Streams, o projectOptions) (*engine.Engine, err
 	return engine.Open(ctx, engine.Options{Host: o.Host, Context: o.Context, Getenv: s.getenv})
 }
 
-// begin loads the project and connects to the engine. The caller closes the engine.
+// begin loads the project, connects to the engine and makes be there what the project's stand-ins run on. The caller closes the engine.
 func begin(ctx context.Context, s Streams, o projectOptions) (*compose.Project, *engine.Engine, error) {
 	p, e, loadErr, openErr := loadAndOpen(ctx, s, o, o.loadOptions(s))
 	if loadErr != nil {
 		closeUnused(e)
 		return nil, nil, loadErr
 	}
-	return p, e, openErr
+	if openErr == nil {
+		openErr = readyStandIns(ctx, s, p, e)
+	}
+	if openErr != nil {
+		closeUnused(e)
+		return nil, nil, openErr
+	}
+	return p, e, nil
 }
 
 // beginWith is begin with the project reduced to the services (nil: all) and, unless alone, what they depend on.
@@ -128,6 +135,9 @@ func loadAndOpen(ctx context.Context, s Streams, o projectOptions, with compose.
 		return nil
 	})
 	_ = both.Wait() // the functions put their errors aside
+	if loadErr == nil {
+		p, loadErr = withStandIns(s, p, with.AllowUnsupported)
+	}
 	return p, e, loadErr, openErr
 }
 

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"github.com/rclone/gofakes3"
+	"github.com/rclone/gofakes3/s3mem"
 
 	"github.com/strake-dev/strake/compose"
 )
@@ -24,7 +24,7 @@ import (
 func newBucket(t *testing.T, around func(http.Handler) http.Handler) gofakes3.Backend {
 	t.Helper()
 	backend := s3mem.New()
-	if err := backend.CreateBucket("dumps"); err != nil {
+	if err := backend.CreateBucket(t.Context(), "dumps"); err != nil {
 		t.Fatal(err)
 	}
 	h := gofakes3.New(backend).Server()
@@ -42,7 +42,7 @@ func newBucket(t *testing.T, around func(http.Handler) http.Handler) gofakes3.Ba
 
 func put(t *testing.T, b gofakes3.Backend, key, text string) {
 	t.Helper()
-	if _, err := b.PutObject("dumps", key, nil, strings.NewReader(text), int64(len(text)), &gofakes3.PutConditions{}); err != nil {
+	if _, err := b.PutObject(t.Context(), "dumps", key, nil, strings.NewReader(text), int64(len(text))); err != nil {
 		t.Fatal(err)
 	}
 }

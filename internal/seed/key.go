@@ -120,6 +120,9 @@ func FactsOf(ctx context.Context, p *compose.Project, o FactsOptions) (Facts, er
 		f.Steps, errs = append(f.Steps, one), append(errs, err)
 	}
 	for _, name := range closure(p, append(running(p, o.State), steps...)) {
+		if p.Settings.Services[name].StandIn {
+			continue // it begins empty in the scratch stack, whatever strake it is
+		}
 		if !slices.Contains(names, name) && !slices.Contains(steps, name) {
 			one, err := r.run(ctx, name)
 			f.Needs, errs = append(f.Needs, one), append(errs, err)

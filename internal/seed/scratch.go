@@ -30,6 +30,9 @@ func scratch(p *compose.Project, whole []string) *compose.Project {
 		s.CustomLabels = maps.Clone(s.CustomLabels)
 		s.CustomLabels[compose.LabelProject], s.CustomLabels[LabelProject] = name, p.Name
 		s.Volumes = readOnly(s.Volumes)
+		if p.Settings.Services[n].StandIn {
+			s.Volumes = nil // what steps put into it is not the stack's: it begins empty, and ends with the scratch stack
+		}
 		if slices.Contains(whole, n) {
 			s.Image, s.Volumes = bareRef(p.Name, n), withoutData(s)
 		}
