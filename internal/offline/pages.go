@@ -63,7 +63,7 @@ func Pages(ctx context.Context, begin []*url.URL, o PagesOptions) (PagesReport, 
 	w := &walk{o: o, client: o.Client, seen: map[string]bool{}, origins: map[string]bool{}}
 	w.report = PagesReport{Pages: []string{}, Resources: []Resource{}, Unread: []Unread{}}
 	if w.client == nil {
-		w.client = &http.Client{Timeout: pagePatient}
+		w.client = &http.Client{Timeout: pagePatient, Transport: &http.Transport{DialContext: dialLocal}}
 	}
 	client := *w.client
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -91,6 +91,14 @@ func Pages(ctx context.Context, begin []*url.URL, o PagesOptions) (PagesReport, 
 	}
 	w.report.finish(o.Allow)
 	return w.report, nil
+}
+
+// dialLocal dials, and knows that names below localhost are this machine's, as browsers do and not every resolver. Source: RFC 6761, 6.3.
+func dialLocal(ctx context.Context, network, address string) (net.Conn, error) {
+	if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(strings.TrimSuffix(host, "."), ".localhost") {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
 // finish sorts what was found, each once.
