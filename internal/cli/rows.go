@@ -32,6 +32,8 @@ type row struct {
 	Project  string    `json:"project"`
 	OneOff   bool      `json:"one_off"`
 	Orphan   bool      `json:"orphan"`
+	// Unfinished is, in ps, the command that finishes what a command about seeds left of the service, "" for nothing.
+	Unfinished string `json:"unfinished,omitempty"`
 	// What only templates tell.
 	labels   map[string]string
 	networks []string

@@ -55,8 +55,10 @@ type seedRow struct {
 	Running  bool      `json:"running"`       // the stack started from it
 	Where    []string  `json:"where"`         // "here", and the project's registry where that has it too
 	For      string    `json:"for,omitempty"` // the preview that made it for itself
-	set      string
-	parted   bool // its images are of several builds
+	// Unfinished is the command that finishes a reset to it which did not come to its end, "" for none.
+	Unfinished string `json:"unfinished,omitempty"`
+	set        string
+	parted     bool // its images are of several builds
 }
 
 // seedLs lists the seeds that are here.
@@ -70,14 +72,24 @@ func seedLs(ctx context.Context, s Streams, o seedOptions) error {
 	if err != nil {
 		return err
 	}
-	if p != nil {
-		have, err := e.Observe(ctx, compose.Scope{Project: name})
-		if err != nil {
-			return err
+	have, err := e.Observe(ctx, seed.MarksOf(name))
+	if err != nil {
+		return err
+	}
+	left, err := unfinishedIn(ctx, e, name, have)
+	if err != nil {
+		return err
+	}
+	left.warn(s)
+	for i := range rows {
+		if left.reset != nil && rows[i].Key == left.reset.Key {
+			rows[i].Unfinished = left.reset.Finish()
 		}
+	}
+	if p != nil {
 		running, _ := seed.Running(p, have)
 		for i := range rows {
-			rows[i].Running = rows[i].Key == running
+			rows[i].Running = rows[i].Key == running && left.reset == nil // of a stack between two seeds it is not known
 		}
 		_ = mark(ctx, s, p, e, o.Project, rows) // what cannot be told is left out
 		if err := locate(ctx, p, e, o.Project, rows); err != nil {
@@ -192,9 +204,12 @@ func (r seedRow) what() string {
 		what = "saved"
 	}
 	if r.Running {
-		return strings.TrimPrefix(what+", the stack runs on it", ", ")
+		what += ", the stack runs on it"
 	}
-	return what
+	if r.Unfinished != "" {
+		what += ", a reset to it is unfinished"
+	}
+	return strings.TrimPrefix(what, ", ")
 }
 
 // seedRm removes seeds. One that a container was made from stays, with an error that says so.
@@ -232,7 +247,7 @@ func seedRm(ctx context.Context, s Streams, o seedOptions) error {
 		key := r.Key
 		gone, err := seed.Remove(ctx, seedEngine{e}, name, key, r.Services, claimOptions(s, "seed rm", false))
 		if err == nil && !gone {
-			err = &compose.HintedError{Err: fmt.Errorf("seed %s is in use by a container", key), Next: "remove the stack that was started from it (strake down) first"}
+			err = inUse(ctx, e, name, key)
 		}
 		if err != nil {
 			return err
@@ -240,4 +255,17 @@ func seedRm(ctx context.Context, s Streams, o seedOptions) error {
 		fmt.Fprintf(s.Out, "seed %s of %s is removed\n", key, name)
 	}
 	return nil
+}
+
+// inUse is why a seed stays: of a stack that runs on it, or of a reset to it that can be finished.
+func inUse(ctx context.Context, e *engine.Engine, project, key string) error {
+	have, err := e.Observe(ctx, seed.MarksOf(project))
+	if err != nil {
+		return err
+	}
+	if goal := seed.Unfinished(project, have); goal != nil && goal.Key == key {
+		err := &seed.UnfinishedError{Project: project, Goal: *goal}
+		return &compose.HintedError{Err: fmt.Errorf("seed %s is needed: %w", key, err), Next: err.Hint()}
+	}
+	return &compose.HintedError{Err: fmt.Errorf("seed %s is in use by a container", key), Next: "remove the stack that was started from it (strake down) first"}
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,9 +40,6 @@ func seedSave(ctx context.Context, s Streams, o seedOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	if _, _, err := runningSeed(ctx, e, p); errors.As(err, new(*seed.UnfinishedError)) {
-		return err // half of its data is of another time
-	}
 	state, err := e.Observe(ctx, compose.ScopeOf(p, nil))
 	if err != nil {
 		return err
@@ -89,11 +85,11 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	have, err := e.Observe(ctx, compose.Scope{Project: p.Name, Containers: []string{compose.ClaimName(p.Name)}})
+	have, err := e.Observe(ctx, seed.MarksOf(p.Name))
 	if err != nil {
 		return err
 	}
-	killed, _ := seed.Resetting(p.Name, have)
+	killed := seed.Unfinished(p.Name, have)
 	if err := checkThere(p.Name, have); err != nil && killed == nil {
 		return err
 	}

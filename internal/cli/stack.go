@@ -12,6 +12,7 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/seed"
 )
 
 // beginStack is begin for commands that act on what exists: with a project's name and no compose file, or one that does not
@@ -70,7 +71,8 @@ func lookAt(ctx context.Context, s Streams, o projectOptions, services []string)
 	if v.p, v.name, v.engine, err = beginStack(ctx, s, o); err != nil {
 		return v, err
 	}
-	if v.all, err = observeStack(ctx, v.engine, v.name); err == nil {
+	if v.have, err = v.engine.Observe(ctx, seed.MarksOf(v.name)); err == nil {
+		v.all = slices.DeleteFunc(slices.Clone(v.have.Containers), func(c compose.Container) bool { return c.Labels[compose.LabelProject] != v.name })
 		v.picked, err = pick(v.p, v.name, v.all, services)
 	}
 	if err != nil {
@@ -85,6 +87,7 @@ type stackView struct {
 	name        string
 	engine      *engine.Engine
 	all, picked []compose.Container
+	have        compose.State // with the marks of what did not come to its end
 }
 
 // pick are the containers of the services (nil: all) that are no one-offs, by service and number.

@@ -192,7 +192,7 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 	}
 	ch := change{streams: s, engine: e, command: "up", noWait: o.NoWait, show: show, build: true,
 		run: compose.RunOptions{EngineHealth: o.EngineHealth, WaitTimeout: o.WaitTimeout}}
-	d := o.Diff
+	d, whole := o.Diff, p
 	err = func() (err error) {
 		if o.from == nil {
 			if o.from, o.SeedMode, err = runningSeed(ctx, e, p); err != nil {
@@ -237,5 +237,8 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		ch.scope, ch.plan = seed.ScopeOf(p, o.from, d.Services, d.Refs), func(have compose.State) (compose.Plan, error) { return seed.Plan(p, have, o.from, o.SeedMode, d) }
 	}
 	ch.scope.Containers = append(ch.scope.Containers, localName(p.Name)) // for what follows the run
+	if len(seed.Services(whole)) > 0 {
+		ch.refusing(whole, p.ServiceNames())
+	}
 	return want, ch, nil
 }

@@ -54,6 +54,8 @@ type Engine interface {
 	CopyFrom(ctx context.Context, container, path string) (io.ReadCloser, error)
 	// CopyTo unpacks a tar archive into a folder of a container, which may stand still.
 	CopyTo(ctx context.Context, container, folder string, archive io.Reader) error
+	// Started is when a container was started last; the zero time where it never was, or is gone.
+	Started(ctx context.Context, container string) (time.Time, error)
 	// Log is the last lines that a container printed.
 	Log(ctx context.Context, container string) string
 	// Commit makes image ref of a container that stands still.

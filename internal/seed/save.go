@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/strake-dev/strake/compose"
 )
@@ -31,9 +30,9 @@ func CheckName(name string) error {
 }
 
 // Save seals the data that a stack has now under a name. The seeded services stop for it, cleanly, and run again afterwards,
-// also when it fails; until the last image is made a seed that had the name before is none any more.
+// also when it fails; what a save that was killed had stopped the next one starts, and Stopped tells; until the last image is made a seed that had the name before is none any more.
 //
-// A name that a seed has, unless o.Replace, a service without a container, and one whose image is not here, is a *compose.HintedError; what failed is in a *StepError.
+// A reset that did not come to its end is an *UnfinishedError. A name that a seed has, unless o.Replace, a service without a container, and one whose image is not here, is a *compose.HintedError; what failed is in a *StepError.
 func Save(ctx context.Context, e Engine, p *compose.Project, name string, o BuildOptions) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -69,11 +68,21 @@ func checkFree(ctx context.Context, e Engine, p *compose.Project, name string, o
 
 // save seals what the stack's containers hold.
 func (b *build) save(ctx context.Context, stack compose.Host) (err error) {
-	state, err := b.Observe(ctx, compose.ScopeOf(b.p, nil))
+	scope := compose.ScopeOf(b.p, nil)
+	scope.Containers = append(scope.Containers, Marks(b.p.Name)...)
+	state, err := b.Observe(ctx, scope)
 	if err != nil {
 		return err
 	}
 	state.Project = b.p.Name
+	if goal := Unfinished(b.p.Name, state); goal != nil {
+		return goal.Refused(b.p.Name) // half of its data is of another time
+	}
+	stopped, err := b.pausing(ctx, stack, state)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopped.end(ctx)) }()
 	from := map[string]compose.Container{}
 	var servers []*server
 	var running []string
@@ -91,13 +100,7 @@ func (b *build) save(ctx context.Context, stack compose.Host) (err error) {
 		}
 	}
 	running = append(running, b.sharersOf(state, Services(b.p))...)
-	b.note("stopping %s", strings.Join(running, ", "))
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
-		defer cancel()
-		err = errors.Join(err, b.startAgain(ctx, stack, running))
-	}()
-	if err := b.stopFor(ctx, stack, state, running); err != nil {
+	if err := stopped.stop(ctx, running); err != nil {
 		return err
 	}
 	for _, s := range servers {
@@ -217,6 +220,9 @@ func (b *build) startAgain(ctx context.Context, stack compose.Host, names []stri
 	plan, err := compose.Start(b.p, state, names)
 	if err != nil {
 		return err
+	}
+	if !plan.Changes() {
+		return nil
 	}
 	b.note("starting %s again", strings.Join(names, ", "))
 	return compose.Run(ctx, stack, plan, compose.RunOptions{Project: b.p.Name})
