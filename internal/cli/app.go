@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -130,7 +132,7 @@ func newApp() *cli.App {
 func onUsageError(c *cli.Context, err error, _ bool) error {
 	hint := "`strake --help` lists all commands and flags"
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != c.App.Name {
-		hint = "`strake " + c.Command.Name + " --help` lists its flags"
+		hint = "`strake " + strings.TrimPrefix(cmp.Or(c.Command.HelpName, c.Command.Name), "strake ") + " --help` lists its flags"
 	}
 	return usagef(hint, "%s", err)
 }

@@ -154,6 +154,9 @@ func seedFor(ctx context.Context, s Streams, o projectOptions, name string, noWa
 
 // namedSeed is the seed of a key or of a name that was given to it.
 func namedSeed(ctx context.Context, e *engine.Engine, p *compose.Project, name string) (*seed.Seed, error) {
+	if err := seed.CheckKey(name); err != nil {
+		return nil, err
+	}
 	found, err := seed.Find(ctx, e, p, name)
 	if err != nil {
 		return nil, err

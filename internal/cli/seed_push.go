@@ -50,6 +50,9 @@ func seedMove(c *cli.Context, do move) error {
 	if o.Project.Offline {
 		return usagef("unset STRAKE_OFFLINE for it", "seed %s is all network, and offline forbids it", c.Command.Name)
 	}
+	if err := seed.CheckKey(o.Name); err != nil && o.Name != "" {
+		return &usageError{what: err.Error(), hint: hintOf(err)}
+	}
 	registry := c.String("registry")
 	if err := checkRegistry("--registry", registry); err != nil {
 		return err

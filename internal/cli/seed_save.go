@@ -80,6 +80,9 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 	if !o.Yes && !s.isInteractive() {
 		return usagef("say --yes: what was written since the seed is lost", "seed reset takes data away and there is no terminal to ask on")
 	}
+	if err := seed.CheckKey(o.Name); err != nil && o.Name != "" {
+		return &usageError{what: err.Error(), hint: hintOf(err)}
+	}
 	p, e, err := begin(ctx, s, o.Project)
 	if err != nil {
 		return err

@@ -33,6 +33,10 @@ func beginStack(ctx context.Context, s Streams, o projectOptions) (p *compose.Pr
 		closeUnused(e)
 		return nil, "", nil, byNameInstead(loadErr)
 	}
+	if err := compose.CheckProjectName(map[bool]string{true: "-p", false: "COMPOSE_PROJECT_NAME"}[o.Name != ""], name); err != nil {
+		closeUnused(e)
+		return nil, "", nil, err
+	}
 	if !errors.Is(loadErr, compose.ErrNoFile) {
 		printWarnings(s, []string{fmt.Sprintf("%s is known by its labels alone, as its files do not load: %v", name, loadErr)})
 	}

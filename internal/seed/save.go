@@ -29,6 +29,14 @@ func CheckName(name string) error {
 		Next: "use letters, digits, ., _ and -, not only 16 hexadecimal digits, and not building, sealing, latest, true or false"}
 }
 
+// CheckKey refuses what neither a key nor a name that Save gives can be; the error is a *compose.HintedError.
+func CheckKey(key string) error {
+	if keyForm.MatchString(key) || CheckName(key) == nil {
+		return nil
+	}
+	return &compose.HintedError{Err: fmt.Errorf("%q is no key or name of a seed", key), Next: "strake seed ls lists those that are here"}
+}
+
 // Save seals the data that a stack has now under a name. The seeded services stop for it, cleanly, and run again afterwards,
 // also when it fails; what a save that was killed had stopped the next one starts, and Stopped tells; until the last image is made a seed that had the name before is none any more.
 //

@@ -44,7 +44,7 @@ func goalOf(command string) *Goal {
 	return g
 }
 
-var resetCommand = regexp.MustCompile(`^(?:strake )?seed reset (.*?)--to (\S+) in (volume|layer) mode$`)
+var resetCommand = regexp.MustCompile(`^(?:strake )?seed reset ((?:[a-zA-Z0-9_][a-zA-Z0-9._-]* )*)--to ([a-zA-Z0-9_][a-zA-Z0-9._-]*) in (volume|layer) mode$`)
 
 // Refused is why nothing but a reset goes on from here, after one did not come to its end: data may be missing, or be of two seeds.
 func (g Goal) Refused(project string) error { return &UnfinishedError{Project: project, Goal: g} }
@@ -133,7 +133,7 @@ func marksOf(project string, have compose.State, names [2]string, label string) 
 	var all []compose.Container
 	for _, name := range names {
 		for _, c := range have.Containers {
-			if c.Name == name && c.Labels[LabelProject] == project && c.Labels[label] != "" {
+			if c.Name == name && c.Status == compose.Created && c.Labels[LabelProject] == project && c.Labels[label] != "" {
 				all = append(all, c)
 			}
 		}
