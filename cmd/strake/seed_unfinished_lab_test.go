@@ -74,6 +74,10 @@ func TestSeed_UnfinishedIsTold(t *testing.T) {
 		if out := s.must(t, 1, "ps", "-a"); strings.Contains(out, "again") {
 			t.Errorf("ps of what was started and stopped since a killed save says\n%s", out)
 		}
+		s.must(t, 1, "start")
+		if left := lab.Docker(t, e, "ps", "-aq", "--filter", "name=strake-save-"+s.name); left != "" {
+			t.Errorf("start left the mark of a killed save: %s", left)
+		}
 		s.must(t, 1, "down", "-v", "-t", "0")
 		if left := lab.Docker(t, e, "ps", "-aq", "--filter", "label=dev.strake.seed.project="+s.name); left != "" {
 			t.Errorf("down -v left %s", left)
@@ -105,6 +109,14 @@ func TestSeed_SaveStartsWhatAKilledOneStopped(t *testing.T) {
 			if got := lab.Docker(t, e, "inspect", "-f", "{{.State.Status}}", fmt.Sprintf("%s-%s-1", s.name, service)); got != "exited" {
 				t.Errorf("%s, which stood still before seed save, is %s after it", service, got)
 			}
+		}
+		lab.Docker(t, e, "rmi", s.name+"-seed-files:still") // as a save that was killed leaves it
+		if out := s.must(t, 1, "seed", "ls"); !strings.Contains(out, "unfinished: strake seed rm still") {
+			t.Errorf("seed ls of a part of a seed says\n%s", out)
+		}
+		s.must(t, 1, "seed", "rm", "still")
+		if out, code := s.strake(t, []string{"VERSION=1"}, "seed", "rm", "kept", "kept", "--yes", "--json"); code != 0 || strings.Count(out, `"kept"`) != 1 {
+			t.Errorf("seed rm kept kept --json: exit %d\n%s", code, out)
 		}
 		s.must(t, 1, "down", "-v", "-t", "0")
 	})

@@ -121,12 +121,29 @@ func newApp() *cli.App {
 	}
 	for _, c := range app.Commands {
 		c.CustomHelpTemplate, c.OnUsageError, c.HideHelpCommand = commandText(c), onUsageError, true
-		if c.ArgsUsage == "" {
-			c.ArgsUsage = " " // urfave prints [arguments...] for ""
-		}
+		takeNothing(c)
 	}
 	app.CustomAppHelpTemplate = appText(app)
 	return app
+}
+
+// takeNothing has a command that says of no argument refuse all: what it ignores somebody believes it heeds.
+func takeNothing(c *cli.Command) {
+	if c.ArgsUsage != "" || c.Hidden {
+		return
+	}
+	c.ArgsUsage = " " // urfave prints [arguments...] for ""
+	do := c.Action
+	if do == nil || len(c.Subcommands) > 0 {
+		return
+	}
+	name := "strake " + strings.TrimPrefix(cmp.Or(c.HelpName, c.Name), "strake ")
+	c.Action = func(ctx *cli.Context) error {
+		if ctx.NArg() > 0 {
+			return usagef("`"+name+" --help` shows how it is written", "%s takes no argument, and %q is one", name, ctx.Args().First())
+		}
+		return do(ctx)
+	}
 }
 
 func onUsageError(c *cli.Context, err error, _ bool) error {

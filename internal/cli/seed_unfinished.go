@@ -12,7 +12,8 @@ import (
 )
 
 // refusing has a change refuse the data of a seed that a reset did not finish, for services (nil: all) of the project p, which may be nil. It looks
-// before the claim is taken and under it: a reset that is under way is waited for, and may die meanwhile.
+// before the claim is taken and under it: a reset that is under way is waited for, and may die meanwhile. A change of all services starts what a save
+// had stopped, and removes its mark.
 func (c *change) refusing(p *compose.Project, services []string) {
 	project, plan := c.scope.Project, c.plan
 	c.scope.Containers = append(c.scope.Containers, seed.Marks(project)...)
@@ -20,7 +21,11 @@ func (c *change) refusing(p *compose.Project, services []string) {
 		if goal := unfinishedOf(project, have); goal != nil && goal.Concerns(p, services) {
 			return nil, goal.Refused(project)
 		}
-		return plan(have)
+		steps, err := plan(have)
+		if err == nil && len(services) == 0 {
+			steps = seed.Forgotten(project, have, steps, false)
+		}
+		return steps, err
 	}
 }
 

@@ -238,7 +238,11 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 	}
 	ch.scope.Containers = append(ch.scope.Containers, localName(p.Name)) // for what follows the run
 	if len(seed.Services(whole)) > 0 {
-		ch.refusing(whole, p.ServiceNames())
+		var of []string // all
+		if len(d.Services) > 0 || d.NoStart {
+			of = p.ServiceNames()
+		}
+		ch.refusing(whole, of)
 	}
 	return want, ch, nil
 }

@@ -28,6 +28,8 @@ const (
 	LabelKey = "dev.strake.seed.key"
 	// LabelSet is equal on the images that were made together: a seed whose images differ in it is none.
 	LabelSet = "dev.strake.seed.set"
+	// LabelServices are the services of the seed, sorted and joined by commas: without an image of each it is none.
+	LabelServices = "dev.strake.seed.services"
 	// LabelPaths is on the others: the paths of the service's own image that are VOLUMEs, joined by commas.
 	LabelPaths = "dev.strake.seed.paths"
 	// LabelData, LabelMigrations (joined by commas) and LabelCommit say which seeds can be made of this one: Base, and the commit

@@ -226,7 +226,8 @@ func replaceMark(names [2]string, labels map[string]string, there []compose.Cont
 	return steps, name
 }
 
-// Forgotten is a plan that removes a stack, and with it what marks say of it: of its data only where that goes too.
+// Forgotten is a plan after which the marks of saves say nothing any more, as it starts or removes what they had stopped, and, where it removes all
+// of the stack's data too, those of resets. They go last.
 func Forgotten(project string, have compose.State, plan compose.Plan, data bool) compose.Plan {
 	all := make([]int, len(plan))
 	for i := range all {
