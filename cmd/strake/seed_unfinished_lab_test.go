@@ -28,9 +28,9 @@ func TestSeed_UnfinishedIsTold(t *testing.T) {
 			said string // "" for nothing of it
 		}{
 			{[]string{"ps"}, 0, "finishes it"},
-			{[]string{"ps", "--json"}, 0, `"unfinished": "strake seed reset --to kept --yes"`},
+			{[]string{"ps", "--json"}, 0, `"unfinished": "strake seed reset --to kept --yes -p ` + s.name + `"`},
 			{[]string{"seed", "ls"}, 0, "a reset to it is unfinished"},
-			{[]string{"seed", "ls", "--json"}, 0, `"unfinished": "strake seed reset --to kept --yes"`},
+			{[]string{"seed", "ls", "--json"}, 0, `"unfinished": "strake seed reset --to kept --yes -p ` + s.name + `"`},
 			{[]string{"exec", "-T", "store", "true"}, 0, "finishes it"},
 			{[]string{"exec", "-T", "web", "true"}, 0, ""},
 			{[]string{"start"}, 1, "finishes it"},
@@ -66,7 +66,7 @@ func TestSeed_UnfinishedIsTold(t *testing.T) {
 		id := lab.Docker(t, e, "inspect", "-f", "{{.Id}}={{.State.StartedAt}}", s.name+"-store-1")
 		mark("save", id)
 		lab.Docker(t, e, "stop", "-t", "0", s.name+"-store-1")
-		if out := s.must(t, 1, "ps", "-a", "--json"); !strings.Contains(out, "strake start store starts them again") || !strings.Contains(out, `"unfinished": "strake start store"`) {
+		if out := s.must(t, 1, "ps", "-a", "--json"); !strings.Contains(out, "strake start store -p "+s.name+" starts them again") || !strings.Contains(out, `"unfinished": "strake start store -p `+s.name+`"`) {
 			t.Errorf("ps beside what a killed save stopped says\n%s", out)
 		}
 		s.must(t, 1, "start", "store")

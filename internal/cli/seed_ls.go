@@ -86,7 +86,7 @@ func seedLs(ctx context.Context, s Streams, o seedOptions) error {
 	left.warn(s)
 	for i := range rows {
 		if left.reset != nil && rows[i].Key == left.reset.Key {
-			rows[i].Unfinished = left.reset.Finish()
+			rows[i].Unfinished = left.reset.Finish(name)
 		}
 	}
 	if p != nil {
@@ -108,7 +108,7 @@ func seedLs(ctx context.Context, s Streams, o seedOptions) error {
 	}
 	table := [][]string{{"KEY", "SERVICES", "AGE", "SIZE", "WHERE", "OF THESE FILES"}}
 	for _, r := range rows {
-		table = append(table, []string{r.Key, strings.Join(r.Services, ", "), span(s.Now().Sub(r.Created).Round(time.Second)), fmt.Sprintf("%d MB", r.Size/1e6), strings.Join(r.Where, ", "), r.what()})
+		table = append(table, []string{r.Key, strings.Join(r.Services, ", "), span(s.Now().Sub(r.Created).Round(time.Second)), mebibytes(r.Size), strings.Join(r.Where, ", "), r.what()})
 	}
 	return printTable(s.Out, table)
 }

@@ -120,7 +120,7 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 	}
 	out, err := ch.do(ctx)
 	if err != nil && out.plan.Changes() {
-		fmt.Fprintf(s.Err, "warning: %s is not at seed %s as a whole: %s finishes it\n", p.Name, from.Key, goal.Finish())
+		fmt.Fprintf(s.Err, "warning: %s is not at seed %s as a whole: %s finishes it\n", p.Name, from.Key, goal.Finish(p.Name))
 	}
 	if o.JSON {
 		return printDocument(s, documentOf(p.Name, p, out, err), err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
@@ -63,7 +62,7 @@ func (u unfinished) warn(s Streams) {
 		fmt.Fprintf(s.Err, "warning: %v\n  → %s\n", err, err.Hint())
 	}
 	if len(u.stopped) > 0 {
-		fmt.Fprintf(s.Err, "warning: strake seed save of %s did not come to its end: it stopped what it did not start again\n  → %s\n", u.project, seed.StartAgain(u.stopped))
+		fmt.Fprintf(s.Err, "warning: strake seed save of %s did not come to its end: it stopped what it did not start again\n  → %s starts them again\n", u.project, seed.StartAgain(u.project, u.stopped))
 	}
 }
 
@@ -71,9 +70,9 @@ func (u unfinished) warn(s Streams) {
 func (u unfinished) of(p *compose.Project, service string) string {
 	switch {
 	case u.reset != nil && u.reset.Concerns(p, []string{service}):
-		return u.reset.Finish()
+		return u.reset.Finish(u.project)
 	case slices.Contains(u.stopped, service):
-		return "strake start " + strings.Join(u.stopped, " ")
+		return seed.StartAgain(u.project, u.stopped)
 	}
 	return ""
 }

@@ -236,13 +236,11 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		want = seed.Apply(p, o.from, seed.Volume, d.Services)
 		ch.scope, ch.plan = seed.ScopeOf(p, o.from, d.Services, d.Refs), func(have compose.State) (compose.Plan, error) { return seed.Plan(p, have, o.from, o.SeedMode, d) }
 	}
-	ch.scope.Containers = append(ch.scope.Containers, localName(p.Name)) // for what follows the run
-	if len(seed.Services(whole)) > 0 {
-		var of []string // all
-		if len(d.Services) > 0 || d.NoStart {
-			of = p.ServiceNames()
-		}
-		ch.refusing(whole, of)
+	var of []string // all
+	if len(d.Services) > 0 || d.NoStart {
+		of = p.ServiceNames()
 	}
+	ch.refusing(whole, of)
+	ch.scope.Containers = append(ch.scope.Containers, localName(p.Name)) // for what follows the run
 	return want, ch, nil
 }

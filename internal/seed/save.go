@@ -76,13 +76,10 @@ func checkFree(ctx context.Context, e Engine, p *compose.Project, name string, o
 
 // save seals what the stack's containers hold.
 func (b *build) save(ctx context.Context, stack compose.Host) (err error) {
-	scope := compose.ScopeOf(b.p, nil)
-	scope.Containers = append(scope.Containers, Marks(b.p.Name)...)
-	state, err := b.Observe(ctx, scope)
+	state, err := b.live(ctx)
 	if err != nil {
 		return err
 	}
-	state.Project = b.p.Name
 	if goal := Unfinished(b.p.Name, state); goal != nil {
 		return goal.Refused(b.p.Name) // half of its data is of another time
 	}
@@ -91,29 +88,13 @@ func (b *build) save(ctx context.Context, stack compose.Host) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopped.end(ctx)) }()
-	from := map[string]compose.Container{}
-	var servers []*server
-	var running []string
-	for _, name := range Services(b.p) {
-		s, c, err := b.meetLive(ctx, state, name)
-		if err != nil {
-			return err
-		}
-		from[name], servers = c, append(servers, s)
-		if c.Status == compose.Running {
-			running = append(running, name)
-			if err := b.finish(ctx, s); err != nil {
-				return err
-			}
-		}
-	}
-	running = append(running, b.sharersOf(state, Services(b.p))...)
-	if err := stopped.stop(ctx, running); err != nil {
+	servers, from, err := stopped.halt(ctx)
+	if err != nil {
 		return err
 	}
 	for _, s := range servers {
-		if err := b.checkEnded(ctx, s); err != nil {
-			return &StepError{Service: s.service, Doing: "stop", Err: err, Log: b.Log(context.WithoutCancel(ctx), s.id)}
+		if err := b.checkStill(ctx, s); err != nil {
+			return err
 		}
 		if !slices.Contains(b.whole, s.service) {
 			b.note("sealing the volumes of %s", s.service)
@@ -124,8 +105,28 @@ func (b *build) save(ctx context.Context, stack compose.Host) (err error) {
 		if err != nil {
 			return err
 		}
+		if err := b.checkStill(ctx, s); err != nil {
+			return err // somebody started it over the copy
+		}
 	}
 	return b.publishAll(ctx)
+}
+
+// live is the state of the stack, with its marks.
+func (b *build) live(ctx context.Context) (compose.State, error) {
+	scope := compose.ScopeOf(b.p, nil)
+	scope.Containers = append(scope.Containers, Marks(b.p.Name)...)
+	state, err := b.Observe(ctx, scope)
+	state.Project = b.p.Name
+	return state, err
+}
+
+// checkStill refuses what a server left that did not end cleanly, or runs again.
+func (b *build) checkStill(ctx context.Context, s *server) error {
+	if err := b.checkEnded(ctx, s); err != nil {
+		return &StepError{Service: s.service, Doing: "stop", Err: err, Log: b.Log(context.WithoutCancel(ctx), s.id)}
+	}
+	return nil
 }
 
 // meetLive finds out what server a service of the stack is, if it runs; one that an interrupted run was stopping may end meanwhile.
@@ -181,6 +182,9 @@ func (b *build) checkEnded(ctx context.Context, s *server) error {
 		return errors.New("its container is gone: somebody else removed it")
 	}
 	if c := state.Containers[i]; c.Status != compose.Created && (c.Status != compose.Exited || !s.isClean(c.ExitCode)) {
+		if c.Status == compose.Running {
+			return errors.New("somebody started it meanwhile")
+		}
 		return fmt.Errorf("it did not stop cleanly: its container %s with code %d", c.Status, c.ExitCode)
 	}
 	return b.checkStopped(ctx, s)

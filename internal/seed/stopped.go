@@ -66,6 +66,56 @@ func (b *build) pausing(ctx context.Context, stack compose.Host, state compose.S
 	return &pause{b, stack, state, names}, err
 }
 
+// haltRounds is how often halt stops what is started meanwhile.
+const haltRounds = 3
+
+// halt stops the seeded services, and those that can write to their volumes, until all stand still: the engine may be starting one yet that a killed command
+// asked it to. It returns what servers they are and the containers with their data, by service.
+func (p *pause) halt(ctx context.Context) (servers []*server, from map[string]compose.Container, err error) {
+	met := map[string]*server{}
+	from = map[string]compose.Container{}
+	for range haltRounds {
+		var running []string
+		for _, name := range Services(p.p) {
+			if met[name] != nil && !p.runs(met[name].id) {
+				continue
+			}
+			s, c, err := p.meetLive(ctx, p.state, name)
+			if err != nil {
+				return nil, nil, err
+			}
+			met[name], from[name] = s, c
+			if c.Status != compose.Running {
+				continue
+			}
+			running = append(running, name)
+			if err := p.finish(ctx, s); err != nil {
+				return nil, nil, err
+			}
+		}
+		running = append(running, p.sharersOf(p.state, Services(p.p))...)
+		if len(running) == 0 && len(servers) > 0 {
+			break
+		}
+		if err := p.stop(ctx, running); err != nil {
+			return nil, nil, err
+		}
+		servers = nil
+		for _, name := range Services(p.p) {
+			servers = append(servers, met[name])
+		}
+		if p.state, err = p.live(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	return servers, from, nil
+}
+
+// runs is whether a container ran when it was looked at last.
+func (p *pause) runs(id string) bool {
+	return slices.ContainsFunc(p.state.Containers, func(c compose.Container) bool { return c.ID == id && c.Status == compose.Running })
+}
+
 // stop stops services of the stack, and marks before that they are to be started again.
 func (p *pause) stop(ctx context.Context, running []string) error {
 	p.names = append(p.names, running...)
@@ -104,7 +154,7 @@ func (p *pause) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	if err := p.startAgain(ctx, p.stack, p.names); err != nil {
-		return &compose.HintedError{Err: fmt.Errorf("start again what the save had stopped: %w", err), Next: StartAgain(p.names)}
+		return &compose.HintedError{Err: fmt.Errorf("start again what the save had stopped: %w", err), Next: StartAgain(p.p.Name, p.names) + " starts them again"}
 	}
 	have, err := p.Observe(ctx, compose.Scope{Containers: Marks(p.p.Name)})
 	if err != nil {
@@ -118,7 +168,7 @@ func (p *pause) end(ctx context.Context) error {
 	return nil
 }
 
-// StartAgain is the command that starts what a save had stopped.
-func StartAgain(services []string) string {
-	return "strake start " + strings.Join(services, " ") + " starts them again"
+// StartAgain is the command that starts what a save had stopped of a project.
+func StartAgain(project string, services []string) string {
+	return "strake start " + strings.Join(services, " ") + " -p " + project
 }

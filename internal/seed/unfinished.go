@@ -28,8 +28,10 @@ func (g Goal) args() string {
 	return strings.Join(slices.Concat(g.Services, []string{"--to", g.Key}), " ")
 }
 
-// Finish is the command that goes on from where a reset ended.
-func (g Goal) Finish() string { return "strake seed reset " + g.args() + " --yes" }
+// Finish is the command that goes on from where a reset of a project ended. It names the project: in the same folder the files may say another.
+func (g Goal) Finish(project string) string {
+	return "strake seed reset " + g.args() + " --yes -p " + project
+}
 
 // goalOf reads what Command says, which may have the program's name before it; nil where it is no reset.
 func goalOf(command string) *Goal {
@@ -62,7 +64,7 @@ func (e *UnfinishedError) Error() string {
 
 // Hint is how to go on.
 func (e *UnfinishedError) Hint() string {
-	return e.Goal.Finish() + " finishes it; strake down -v throws the data away"
+	return e.Goal.Finish(e.Project) + " finishes it; strake down -v -p " + e.Project + " throws the data away"
 }
 
 // half are the services of the project that a reset which did not come to its end leaves without whole data: those that it resets, and

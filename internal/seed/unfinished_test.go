@@ -132,7 +132,7 @@ func TestReset_OfLessThanWhatIsUnfinishedIsRefused(t *testing.T) {
 	have := compose.State{Containers: []compose.Container{markOf("strake-reset-shop", Goal{Key: "kept", Mode: Volume}.Command())}}
 	_, err := Goal{Key: "new", Mode: Volume, Services: []string{"db"}}.marked(halfShop(), have, nil)
 	var refused *UnfinishedError
-	if !errors.As(err, &refused) || !strings.HasPrefix(refused.Hint(), "strake seed reset --to kept --yes") {
+	if !errors.As(err, &refused) || !strings.HasPrefix(refused.Hint(), "strake seed reset --to kept --yes -p shop") {
 		t.Errorf("reset of db beside an unfinished one of all = %v, want that it is refused", err)
 	}
 }
