@@ -86,6 +86,9 @@ func (p *pause) halt(ctx context.Context) (servers []*server, from map[string]co
 			}
 			met[name], from[name] = s, c
 			if c.Status != compose.Running {
+				if p.runs(c.ID) { // a killed save had asked for its end
+					p.names = append(p.names, name)
+				}
 				continue
 			}
 			running = append(running, name)
