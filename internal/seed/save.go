@@ -88,6 +88,9 @@ func (b *build) save(ctx context.Context, stack compose.Host) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopped.end(ctx)) }()
+	if err := stopped.revive(ctx); err != nil {
+		return err
+	}
 	servers, from, err := stopped.halt(ctx)
 	if err != nil {
 		return err

@@ -66,6 +66,22 @@ func (b *build) pausing(ctx context.Context, stack compose.Host, state compose.S
 	return &pause{b, stack, state, names}, err
 }
 
+// revive starts what an earlier save left stopped where a start that it had begun was cut off: the engine gives that the exit code of a failure, and whether
+// its data was left cleanly nobody knows any more.
+func (p *pause) revive(ctx context.Context) (err error) {
+	cut := slices.ContainsFunc(p.state.Containers, func(c compose.Container) bool {
+		return c.Labels[compose.LabelProject] == p.p.Name && slices.Contains(p.names, c.Service()) && c.Status == compose.Exited && c.ExitCode != 0
+	})
+	if !cut {
+		return nil
+	}
+	if err := p.startAgain(ctx, p.stack, p.names); err != nil {
+		return err
+	}
+	p.state, err = p.live(ctx)
+	return err
+}
+
 // haltRounds is how often halt stops what is started meanwhile.
 const haltRounds = 3
 
