@@ -268,7 +268,7 @@ func unknownService(p *Project, name, by string) error {
 		err = fmt.Errorf("service %s depends on %s, which is not there", by, name)
 	}
 	if _, ok := p.DisabledServices[name]; ok {
-		return &HintedError{Err: fmt.Errorf("%w: its profile is not active", err), Next: "add --profile " + strings.Join(p.DisabledServices[name].Profiles, " or --profile ")}
+		return &HintedError{Err: fmt.Errorf("%w: its profile is not active", err), Next: "add --profile " + strings.Join(words(p.DisabledServices[name].Profiles), " or --profile ")}
 	}
 	return &HintedError{Err: err, Next: "the services are " + strings.Join(p.ServiceNames(), ", ")}
 }

@@ -27,6 +27,8 @@ func TestDiff_SaysWhatCannotWork(t *testing.T) {
 			`compose.yaml:2:14: "Nginx", the image of service a, is no name of an image`, "write it in lower case: nginx"},
 		{"an image without its tag", "services:\n  a: {image: 'nginx:${NOPE_TAG}'}\n",
 			`compose.yaml:2:14: "nginx:", the image of service a, is no name of an image`, "write the tag, or set the variable that it is in"},
+		{"an external network", "services:\n  a: {image: nginx, networks: [n]}\nnetworks:\n  n: {name: $$(id), external: true}\n",
+			"network $(id) is external and not there", "run docker network create '$(id)'"},
 		{"ports are chosen", "x-strake: {ports: auto}\nservices:\n  a: {image: nginx, scale: 2, ports: ['8080:80']}\n  b: {image: nginx, ports: ['8080:80']}\n", "", ""},
 		{"the other service is not started", "services:\n  web: {image: nginx, scale: 0, secrets: [s], ports: ['8080:80']}\n  b: {image: nginx, ports: ['8080:80']}\nsecrets:\n  s: {file: nope.txt}\n", "", ""},
 	} {

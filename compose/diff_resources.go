@@ -13,12 +13,12 @@ func (p *planner) checkExternals(names []string) error {
 	var errs []error
 	for _, key := range p.networkKeys(names) {
 		if n := p.want.Networks[key]; bool(n.External) && !p.hasNetwork(n.Name) {
-			errs = append(errs, &HintedError{Err: fmt.Errorf("network %s is external and not there", n.Name), Next: "run docker network create " + n.Name})
+			errs = append(errs, &HintedError{Err: fmt.Errorf("network %s is external and not there", n.Name), Next: "run docker network create " + Word(n.Name)})
 		}
 	}
 	for _, key := range p.volumeKeys(names) {
 		if v := p.want.Volumes[key]; bool(v.External) && !p.hasVolume(v.Name) {
-			errs = append(errs, &HintedError{Err: fmt.Errorf("volume %s is external and not there", v.Name), Next: "run docker volume create " + v.Name})
+			errs = append(errs, &HintedError{Err: fmt.Errorf("volume %s is external and not there", v.Name), Next: "run docker volume create " + Word(v.Name)})
 		}
 	}
 	return errors.Join(errs...)

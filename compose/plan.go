@@ -60,6 +60,10 @@ const (
 	HoldClaim Op = "hold claim"
 	// DropClaim removes the claim container Step.Target (an id); an absent one is success.
 	DropClaim Op = "drop claim"
+	// CreateMark makes container Step.Name with Step.Labels, which never runs: it says something of a project that has to outlive who
+	// says it. One of this name with these labels is success. DropMark removes it (Step.Target, its name); an absent one is success.
+	CreateMark Op = "mark"
+	DropMark   Op = "drop mark"
 	// Probe runs the healthcheck command of container Step.Target once: nil means healthy,
 	// *ProbeError that it answered otherwise, ErrNoHealthcheck that it has none, also of one that does not run.
 	Probe Op = "probe"
@@ -118,7 +122,7 @@ type Step struct {
 	Volume    *VolumeSpec
 	Fill      *VolumeFill // of CreateVolume: what the volume begins with; nil: nothing. Of RemoveVolume: see there
 	Hook      *ServiceHook
-	Labels    map[string]string // of TakeClaim, CreateNetwork and CreateVolume: complete
+	Labels    map[string]string // of TakeClaim, CreateMark, CreateNetwork and CreateVolume: complete
 	Grace     *time.Duration    // of StopContainer and RestartContainer
 	Signal    string
 	Volumes   bool // of RemoveContainer

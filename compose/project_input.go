@@ -276,14 +276,20 @@ func (in *input) nameIt() error {
 		in.name, in.explicit = loader.NormalizeProjectName(filepath.Base(in.details.WorkingDir)), false
 		return nil
 	}
-	if ok := loader.NormalizeProjectName(in.name); ok != in.name {
-		next := "use lower-case letters, digits, - and _, and begin with a letter or a digit"
-		if ok != "" {
-			next += "; for example " + ok
-		}
-		return &HintedError{Err: fmt.Errorf("%s %q is no project name", from, in.name), Next: next}
+	return CheckProjectName(from, in.name)
+}
+
+// CheckProjectName refuses a name that no project can have; from is where it is said. The error is a *HintedError.
+func CheckProjectName(from, name string) error {
+	ok := loader.NormalizeProjectName(name)
+	if ok == name {
+		return nil
 	}
-	return nil
+	next := "use lower-case letters, digits, - and _, and begin with a letter or a digit"
+	if ok != "" {
+		next += "; for example " + ok
+	}
+	return &HintedError{Err: fmt.Errorf("%s %q is no project name", from, name), Next: next}
 }
 
 // options are compose-go's.

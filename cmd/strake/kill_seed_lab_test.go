@@ -43,10 +43,16 @@ volumes: {rows: {}, uploads: {}}
 func newSeeded(t *testing.T, e lab.Engine) stack {
 	t.Helper()
 	s := newStack(t, e, sealed)
+	writeDockerfile(t, s)
+	return s
+}
+
+// writeDockerfile writes what files is built from.
+func writeDockerfile(t *testing.T, s stack) {
+	t.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, "Dockerfile"), []byte("FROM strake-lab/busybox:1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 // TestSeed_KilledAnywhere: a command about seeds that is killed at a random moment leaves no seed that is not whole, and nothing that
@@ -55,9 +61,11 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 	seeds := lab.Count(5, 40)
 	lab.Each(t, func(t *testing.T, e lab.Engine) {
 		s := newSeeded(t, e)
-		begin := time.Now()
-		s.must(t, 0, "seed", "build")
-		whole := time.Since(begin)
+		whole := s.took(t, 0, "seed", "build")
+		s.must(t, 0, "up", "--seed")
+		saving, resetting := s.took(t, 0, "seed", "save", "kept"), s.took(t, 0, "seed", "reset", "--yes")
+		s.must(t, 0, "down", "-v", "-t", "0")
+		refused := 0
 		for seed := range seeds {
 			rnd := rand.New(rand.NewPCG(seed, 11))
 			version := int(seed) + 1
@@ -73,22 +81,12 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 			s.must(t, version, "up", "--seed", "--seed-mode", mode)
 			s.checkData(t, seed, fmt.Sprint("first ", version), fmt.Sprint("more ", version))
 			lab.Docker(t, e, "exec", s.name+"-store-1", "sh", "-c", "echo changed > /data/rows")
-			s.kill(t, version, time.Duration(rnd.Int64N(int64(whole))), "seed", "save", "kept", "--force")
+			s.kill(t, version, time.Duration(rnd.Int64N(int64(saving))), "seed", "save", "kept", "--force")
 			s.must(t, version, "seed", "save", "kept", "--force")
-			s.kill(t, version, time.Duration(rnd.Int64N(int64(whole))), "seed", "reset", "--yes")
-			if rnd.IntN(2) == 0 { // a plain up does not mix data, and does not make it the long way
-				out, code := s.strake(t, []string{fmt.Sprint("VERSION=", version)}, "up")
-				if code != 0 && !strings.Contains(out, "finishes it") {
-					t.Fatalf("seed %d: up after a killed reset: exit %d\n%s", seed, code, out)
-				}
-				if code != 0 { // nor is half of it saved
-					if out, code := s.strake(t, []string{fmt.Sprint("VERSION=", version)}, "seed", "save", "half"); code == 0 || !strings.Contains(out, "finishes it") {
-						t.Fatalf("seed %d: seed save after a killed reset: exit %d\n%s", seed, code, out)
-					}
-				}
-				if fill := lab.Docker(t, e, "ps", "-aq", "--filter", "name="+s.name+"-fill"); fill != "" {
-					t.Fatalf("seed %d: up after a killed reset ran fill", seed)
-				}
+			s.checkData(t, seed, "changed", fmt.Sprint("more ", version)) // what the killed one stopped runs again
+			s.kill(t, version, time.Duration(rnd.Int64N(int64(resetting))), "seed", "reset", "--yes")
+			if s.checkNotMixed(t, seed, version, mode, rnd) {
+				refused++
 			}
 			s.must(t, version, "seed", "reset", "--yes")
 			s.checkData(t, seed, fmt.Sprint("first ", version), fmt.Sprint("more ", version))
@@ -97,7 +95,53 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 			s.checkNothingLeft(t, seed)
 			s.must(t, version, "down", "-v", "-t", "0")
 		}
+		t.Logf("of %d killed resets that others took over from, %d were unfinished", seeds, refused)
 	})
+}
+
+// checkNotMixed has other commands take over from a reset that was killed, and looks that none makes its data look whole: an up that goes on has
+// the data from before the reset or all of the seed's, and did not make it the long way. It returns whether up refused to go on.
+func (s stack) checkNotMixed(t *testing.T, seed uint64, version int, mode string, rnd *rand.Rand) bool {
+	t.Helper()
+	env := []string{fmt.Sprint("VERSION=", version)}
+	takers := [][]string{{"stop", "-t", "0"}, {"start"}, {"restart", "-t", "0", "store"}, {"seed", "save", "half", "--force"}, {"up", "migrate"}, {"up", "--seed"}, {"run", "--rm", "migrate"}, {"seed", "build"}}
+	if mode == "volume" { // else the data goes with the containers
+		takers = append(takers, []string{"down", "-t", "0"})
+	}
+	for range 1 + rnd.IntN(2) {
+		taker := takers[rnd.IntN(len(takers))]
+		if out, code := s.strake(t, env, taker...); code != 0 && !strings.Contains(out, "finishes it") {
+			t.Fatalf("seed %d: %q after a killed reset: exit %d\n%s", seed, taker, code, out)
+		}
+	}
+	out, code := s.strake(t, env, "up")
+	if code != 0 && !strings.Contains(out, "finishes it") {
+		t.Fatalf("seed %d: up after a killed reset: exit %d\n%s", seed, code, out)
+	}
+	told, _ := s.strake(t, env, "ps")
+	if strings.Contains(told, "finishes it") != (code != 0) {
+		t.Fatalf("seed %d: up after a killed reset: exit %d, and ps says\n%s", seed, code, told)
+	}
+	if fill := lab.Docker(t, s.Engine, "ps", "-aq", "--filter", "name="+s.name+"-fill"); fill != "" {
+		t.Fatalf("seed %d: after a killed reset something ran fill", seed)
+	}
+	if code != 0 {
+		return true
+	}
+	rows := lab.Docker(t, s.Engine, "exec", s.name+"-store-1", "cat", "/data/rows")
+	if rows != "changed" && rows != fmt.Sprint("first ", version) {
+		t.Fatalf("seed %d: up goes on after a killed reset, and store holds %q", seed, rows)
+	}
+	s.checkData(t, seed, rows, fmt.Sprint("more ", version))
+	return false
+}
+
+// took is how long a command takes that must succeed.
+func (s stack) took(t *testing.T, version int, args ...string) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	s.must(t, version, args...)
+	return time.Since(begin)
 }
 
 // must runs a command that must succeed.

@@ -30,6 +30,7 @@ func Contract(t *testing.T, h compose.Host, project, image string) {
 	t.Run("networks do not overlap", c.overlap)
 	t.Run("a closed network is seen to be closed", c.closed)
 	t.Run("a claim has one holder", c.claim)
+	t.Run("marks are seen by name", c.marks)
 	t.Run("what is removed is absent", c.removed)
 }
 
@@ -328,6 +329,41 @@ func (c *contract) claim(t *testing.T) {
 	}
 	if err := c.Do(t.Context(), hold, nil); !errors.Is(err, compose.ErrClaimLost) {
 		t.Errorf("HoldClaim after it was dropped = %v, want %v", err, compose.ErrClaimLost)
+	}
+}
+
+// marks are containers that never run, seen by name.
+func (c *contract) marks(t *testing.T) {
+	name := "strake-reset-" + c.name
+	make := compose.Step{Op: compose.CreateMark, Name: name, Labels: map[string]string{"dev.strake.test": "this"}}
+	other := make
+	other.Labels = map[string]string{"dev.strake.test": "that"}
+	drop := compose.Step{Op: compose.DropMark, Name: name, Target: name}
+	for range 2 {
+		if err := c.Do(t.Context(), make, nil); err != nil {
+			t.Fatalf("CreateMark = %v, want nil", err)
+		}
+	}
+	if err := c.Do(t.Context(), other, nil); err == nil {
+		t.Error("CreateMark with other labels = nil, want an error")
+	}
+	look := func() []compose.Container {
+		state, err := c.Observe(t.Context(), compose.Scope{Project: c.name, Containers: []string{name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(state.Containers, func(one compose.Container) bool { return one.Name != name })
+	}
+	if got := look(); len(got) != 1 || got[0].Labels["dev.strake.test"] != "this" || got[0].Status != compose.Created {
+		t.Errorf("Observe after CreateMark = %+v, want it", got)
+	}
+	for range 2 {
+		if err := c.Do(t.Context(), drop, nil); err != nil {
+			t.Errorf("DropMark = %v, want nil", err)
+		}
+	}
+	if got := look(); len(got) != 0 {
+		t.Errorf("Observe after DropMark = %+v, want nothing", got)
 	}
 }
 

@@ -41,6 +41,8 @@ func (m *Memory) Do(ctx context.Context, s compose.Step, note func(compose.Event
 		return m.doVolume(s)
 	case compose.TakeClaim, compose.HoldClaim, compose.DropClaim:
 		return m.doClaim(s, note)
+	case compose.CreateMark, compose.DropMark:
+		return m.doMark(s)
 	}
 	return m.doContainer(s)
 }
@@ -142,6 +144,19 @@ func (m *Memory) doClaim(s compose.Step, note func(compose.Event)) error {
 			delete(m.claims, s.Name)
 		}
 	}
+	return nil
+}
+
+// doMark makes and removes what is a claim that nobody holds.
+func (m *Memory) doMark(s compose.Step) error {
+	if s.Op == compose.DropMark {
+		delete(m.claims, s.Target)
+		return nil
+	}
+	if there, ok := m.claims[s.Name]; ok && !maps.Equal(there.labels, s.Labels) {
+		return fmt.Errorf("container %s is there and says something else", s.Name)
+	}
+	m.claims[s.Name] = memoryClaim{id: m.id(""), labels: maps.Clone(s.Labels)}
 	return nil
 }
 

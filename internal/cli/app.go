@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -119,18 +121,35 @@ func newApp() *cli.App {
 	}
 	for _, c := range app.Commands {
 		c.CustomHelpTemplate, c.OnUsageError, c.HideHelpCommand = commandText(c), onUsageError, true
-		if c.ArgsUsage == "" {
-			c.ArgsUsage = " " // urfave prints [arguments...] for ""
-		}
+		takeNothing(c)
 	}
 	app.CustomAppHelpTemplate = appText(app)
 	return app
 }
 
+// takeNothing has a command that says of no argument refuse all: what it ignores somebody believes it heeds.
+func takeNothing(c *cli.Command) {
+	if c.ArgsUsage != "" || c.Hidden {
+		return
+	}
+	c.ArgsUsage = " " // urfave prints [arguments...] for ""
+	do := c.Action
+	if do == nil || len(c.Subcommands) > 0 {
+		return
+	}
+	name := "strake " + strings.TrimPrefix(cmp.Or(c.HelpName, c.Name), "strake ")
+	c.Action = func(ctx *cli.Context) error {
+		if ctx.NArg() > 0 {
+			return usagef("`"+name+" --help` shows how it is written", "%s takes no argument, and %q is one", name, ctx.Args().First())
+		}
+		return do(ctx)
+	}
+}
+
 func onUsageError(c *cli.Context, err error, _ bool) error {
 	hint := "`strake --help` lists all commands and flags"
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != c.App.Name {
-		hint = "`strake " + c.Command.Name + " --help` lists its flags"
+		hint = "`strake " + strings.TrimPrefix(cmp.Or(c.Command.HelpName, c.Command.Name), "strake ") + " --help` lists its flags"
 	}
 	return usagef(hint, "%s", err)
 }

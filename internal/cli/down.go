@@ -11,6 +11,7 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/offline"
+	"github.com/strake-dev/strake/internal/seed"
 )
 
 type downOptions struct {
@@ -65,7 +66,14 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 	}
 	ch := change{streams: s, engine: e, scope: scopeOfDown(p, name, o.Down), command: "down", noWait: o.NoWait,
 		reading: "looking at what runs",
-		plan:    func(have compose.State) (compose.Plan, error) { return compose.Down(p, have, o.Down) }}
+		plan: func(have compose.State) (compose.Plan, error) {
+			plan, err := compose.Down(p, have, o.Down)
+			if err != nil || len(o.Down.Services) > 0 {
+				return plan, err
+			}
+			return seed.Forgotten(name, have, plan, o.Down.Volumes), nil
+		}}
+	ch.scope.Containers = append(ch.scope.Containers, seed.Marks(name)...)
 	if o.Down.Volumes && !o.DryRun && !o.Yes && s.isInteractive() {
 		if err := askForVolumes(ctx, s, ch); err != nil {
 			return err
@@ -83,11 +91,15 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 		_, err = fmt.Fprintf(s.Out, "%s: nothing to remove\n", name)
 		return err
 	}
-	back := "strake up"
+	next := "; strake up brings it back" + projectFlags(o.Project)
 	if o.Isolated {
-		back = "strake up --isolated"
+		next = "; strake up --isolated brings it back" + projectFlags(o.Project)
 	}
-	_, err = fmt.Fprintf(s.Out, "%s is down: %s in %s; %s brings it back%s\n", name, removedText(out.plan), span(out.elapsed.Round(time.Millisecond)), back, projectFlags(o.Project))
+	if seed.Unfinished(name, out.state) != nil {
+		next = "; its volumes are there, and strake up does not take them"
+		unfinished{project: name, reset: seed.Unfinished(name, out.state)}.warn(s)
+	}
+	_, err = fmt.Fprintf(s.Out, "%s is down: %s in %s%s\n", name, removedText(out.plan), span(out.elapsed.Round(time.Millisecond)), next)
 	return err
 }
 
@@ -107,7 +119,7 @@ func removedText(plan compose.Plan) string {
 	for _, kind := range []struct {
 		op   compose.Op
 		noun string
-	}{{compose.RemoveContainer, "container"}, {compose.RemoveNetwork, "network"}, {compose.RemoveVolume, "volume"}, {compose.RemoveImage, "image"}} {
+	}{{compose.RemoveContainer, "container"}, {compose.RemoveNetwork, "network"}, {compose.RemoveVolume, "volume"}, {compose.RemoveImage, "image"}, {compose.DropMark, "mark"}} {
 		n := 0
 		for _, step := range plan {
 			if step.Op == kind.op {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
@@ -119,7 +120,7 @@ func printError(w io.Writer, err error) {
 		}
 	}
 	for _, one := range flatten(err) {
-		fmt.Fprintf(w, "strake: %s\n", strings.TrimRight(harmless(one.Error()), "\n"))
+		fmt.Fprintf(w, "strake: %s\n", strings.TrimRight(curtailed(harmless(one.Error())), "\n"))
 		for line := range strings.Lines(hintOf(one)) {
 			fmt.Fprintf(w, "  → %s\n", strings.TrimRight(line, "\n"))
 		}
@@ -134,6 +135,24 @@ func harmless(text string) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// How many characters a word of an error may have, one that may be a path, and any other.
+const (
+	longestPath = 500
+	longestWord = 140
+)
+
+// curtailed is text in which words that are longer are cut: it repeats what was given, and that may be anything.
+func curtailed(text string) string {
+	return word.ReplaceAllStringFunc(text, func(w string) string {
+		if strings.ContainsAny(w, `/\`) {
+			return shortened(w, longestPath)
+		}
+		return shortened(w, longestWord)
+	})
+}
+
+var word = regexp.MustCompile(`\S+`)
 
 // flatten takes joined errors apart. An error that wraps a join with words of its own stays whole.
 func flatten(err error) []error {

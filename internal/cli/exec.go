@@ -71,6 +71,13 @@ func execute(ctx context.Context, s Streams, o execOptions) error {
 		return err
 	}
 	defer func() { _ = stack.engine.Close() }() // everything was asked and answered
+	left, err := unfinishedIn(ctx, stack.engine, stack.name, stack.have)
+	if err != nil {
+		return err
+	}
+	if left.reset != nil && left.reset.Concerns(stack.p, []string{o.Service}) {
+		left.warn(s)
+	}
 	c, err := one(stack.picked, o.Service, o.Index)
 	if err != nil {
 		return err

@@ -147,9 +147,7 @@ func group(c *cli.Command, below ...*cli.Command) *cli.Command {
 	for _, b := range below {
 		b.HelpName = c.Name + " " + b.Name
 		b.CustomHelpTemplate, b.OnUsageError, b.HideHelpCommand = commandText(b), onUsageError, true
-		if b.ArgsUsage == "" {
-			b.ArgsUsage = " "
-		}
+		takeNothing(b)
 	}
 	c.Subcommands = below
 	return c

@@ -118,6 +118,9 @@ func lifecycle(ctx context.Context, s Streams, o lifecycleOptions) error {
 			}
 			return o.plan(p, have, o)
 		}}
+	if o.command != "stop" {
+		ch.refusing(p, o.Services)
+	}
 	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
 	if said {
 		return err

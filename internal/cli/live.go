@@ -203,7 +203,7 @@ func (p *progress) lines() []liveLine {
 	steps := [][]int{}
 	names := []string{}
 	for i, step := range p.plan {
-		if step.Op == compose.Warn {
+		if step.Op == compose.Warn || step.Op == compose.CreateMark || step.Op == compose.DropMark {
 			continue
 		}
 		n := label(p.plan, i)

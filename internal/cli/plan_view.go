@@ -56,6 +56,8 @@ func kindOf(op compose.Op) string {
 		return "volume "
 	case compose.BuildImage, compose.PullImage, compose.RemoveImage:
 		return "image "
+	case compose.DropMark:
+		return "mark "
 	}
 	return ""
 }
@@ -80,7 +82,7 @@ func (l *planLine) add(step compose.Step) {
 // act is what happens to the thing as a whole: the first of these that it has steps for.
 func (t *planned) act() planAct {
 	makes := []compose.Op{compose.CreateContainer, compose.CreateNetwork, compose.CreateVolume}
-	ends := []compose.Op{compose.RemoveContainer, compose.RemoveNetwork, compose.RemoveVolume, compose.RemoveImage}
+	ends := []compose.Op{compose.RemoveContainer, compose.RemoveNetwork, compose.RemoveVolume, compose.RemoveImage, compose.DropMark}
 	stops, starts := []compose.Op{compose.StopContainer}, []compose.Op{compose.StartContainer}
 	for _, rule := range []struct {
 		verb      string

@@ -110,7 +110,7 @@ func newPreviewOpen() *cli.Command {
 				return err
 			}
 			if o.Change == (previews.Change{}) {
-				return usagef("write --branch BRANCH if it is a branch", "%.60q is no number of a pull request", o.ID)
+				return usagef("write --branch "+compose.Word(o.ID)+" if it is a branch", "%.60q is no number of a pull request", o.ID)
 			}
 			access, err := choiceOf(c, "access", string(compose.AccessPublic), string(compose.AccessPassword), string(compose.AccessLink))
 			if err != nil {

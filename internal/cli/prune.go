@@ -166,6 +166,10 @@ func leftovers(ctx context.Context, e *engine.Engine) ([]leftover, error) {
 		return nil, err
 	}
 	all = append(all, marks...)
+	if marks, err = staleMarks(ctx, e, busy); err != nil {
+		return nil, err
+	}
+	all = append(all, marks...)
 	gateway, err := gatewayLeftovers(ctx, e, len(recorded) > 0 || served)
 	return append(all, gateway...), err
 }
@@ -197,6 +201,39 @@ func localLeftovers(ctx context.Context, e *engine.Engine) (all []leftover, serv
 	return all, served, nil
 }
 
+// staleMarks are marks of commands about seeds that say nothing any more: of resets of stacks of which no data is there, and of saves that have
+// nothing stopped.
+func staleMarks(ctx context.Context, e *engine.Engine, busy []string) (all []leftover, err error) {
+	for _, label := range []string{seed.LabelReset, seed.LabelSave} {
+		marks, err := e.Observe(ctx, compose.Scope{Label: label})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range marks.Containers {
+			project := c.Labels[seed.LabelProject]
+			if !slices.Contains(seed.Marks(project), c.Name) || slices.Contains(busy, project) {
+				continue // somebody's own, with our label, or in use
+			}
+			have, err := e.Observe(ctx, seed.MarksOf(project))
+			if err != nil {
+				return nil, err
+			}
+			stopped, err := seed.Stopped(ctx, seedEngine{e}, project, have)
+			if err != nil {
+				return nil, err
+			}
+			data := len(have.Volumes) > 0 || slices.ContainsFunc(have.Containers, func(c compose.Container) bool { return c.Labels[compose.LabelProject] == project })
+			switch {
+			case label == seed.LabelReset && !data:
+				all = append(all, removal("container", c.Name, c.ID, "of a reset that did not come to its end, and nothing of "+project+" is there"))
+			case label == seed.LabelSave && len(stopped) == 0:
+				all = append(all, removal("container", c.Name, c.ID, "of a save that did not come to its end, and what it stopped was started or is gone"))
+			}
+		}
+	}
+	return all, nil
+}
+
 // deadClaims are the claims of processes of this machine that are dead; busy are the projects of all others.
 func deadClaims(ctx context.Context, e *engine.Engine) (dead []leftover, busy []string, err error) {
 	state, err := e.Observe(ctx, compose.Scope{Label: compose.LabelClaim})
@@ -210,8 +247,7 @@ func deadClaims(ctx context.Context, e *engine.Engine) (dead []leftover, busy []
 		if c.Name != compose.ClaimName(project) {
 			continue // somebody's own, with our label
 		}
-		goal, _ := seed.Resetting(project, compose.State{Containers: []compose.Container{c}})
-		if !known || isAlive(holder) || goal != nil { // a reset that was killed is to be finished: its claim says whereto
+		if !known || isAlive(holder) {
 			busy = append(busy, project)
 			continue
 		}

@@ -83,11 +83,19 @@ func ps(ctx context.Context, s Streams, o psOptions) error {
 	}
 	defer func() { _ = stack.engine.Close() }() // everything was asked and answered
 	name := stack.name
+	left, err := unfinishedIn(ctx, stack.engine, name, stack.have)
+	if err != nil {
+		return err
+	}
+	left.warn(s)
 	if !o.Quiet && !o.Names && s.getenv("STRAKE_HEALTH") != "engine" {
 		askStarting(ctx, stack.engine, stack.all)
 	}
 	rows := slices.DeleteFunc(rowsOf(name, stack.p, stack.all), func(r row) bool { return !o.shows(r) })
-	if err := printPs(s, o, rows); err != nil || len(rows) > 0 || o.Quiet || o.Names || o.JSON || o.Format != nil {
+	for i := range rows {
+		rows[i].Unfinished = left.of(stack.p, rows[i].Service)
+	}
+	if err := printPs(s, o, rows); err != nil || len(rows) > 0 || left.reset != nil || o.Quiet || o.Names || o.JSON || o.Format != nil {
 		return err
 	}
 	if all := rowsOf(name, stack.p, stack.all); len(all) > 0 {

@@ -91,3 +91,11 @@ func TestScopeOfDown_AsksForImagesThatGo(t *testing.T) {
 		t.Errorf("down --rmi all asks for the images %v, want one", got)
 	}
 }
+
+func TestPrintError_CutsWordsThatAreTooLong(t *testing.T) {
+	var b bytes.Buffer
+	printError(&b, errors.New("project shop has no seed "+strings.Repeat("a", 300)+" here"))
+	if want := "strake: project shop has no seed " + strings.Repeat("a", longestWord-1) + "… here\n"; b.String() != want {
+		t.Errorf("printError wrote %q, want %q", b.String(), want)
+	}
+}

@@ -32,6 +32,8 @@ type row struct {
 	Project  string    `json:"project"`
 	OneOff   bool      `json:"one_off"`
 	Orphan   bool      `json:"orphan"`
+	// Unfinished is, in ps, the command that finishes what a command about seeds left of the service, "" for nothing.
+	Unfinished string `json:"unfinished,omitempty"`
 	// What only templates tell.
 	labels   map[string]string
 	networks []string
@@ -139,8 +141,13 @@ func (e documentedError) Unwrap() error { return e.error }
 
 // printDocument prints what a change came to, as --json wants it, and returns err.
 func printDocument(s Streams, d document, err error) error {
-	if e := printJSON(s.Out, d); e != nil {
-		return errors.Join(err, e)
+	return documented(err, printJSON(s.Out, d))
+}
+
+// documented is err once it is in a document, whose printing may have failed.
+func documented(err, printing error) error {
+	if printing != nil {
+		return errors.Join(err, printing)
 	}
 	if err == nil {
 		return nil

@@ -24,6 +24,7 @@ type runOptions struct {
 	Build, Quiet, NoWait  bool
 	RemoveOrphans         bool
 	Pull                  string
+	whole                 *compose.Project // with the volumes of services as the file has them
 }
 
 func newRun() *cli.Command {
@@ -92,6 +93,7 @@ func run(ctx context.Context, s Streams, o runOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
+	o.whole = p
 	from, mode, err := runningSeed(ctx, e, p)
 	if err != nil {
 		return err
@@ -142,6 +144,7 @@ func createOneOff(ctx context.Context, s Streams, e *engine.Engine, p *compose.P
 			plan, name, err = compose.OneOff(p, have, svc, d, hex.EncodeToString(slug))
 			return plan, err
 		}}
+	ch.refusing(o.whole, o.whole.ServiceNames())
 	_, err = ch.do(ctx)
 	return name, err
 }

@@ -154,6 +154,9 @@ func seedFor(ctx context.Context, s Streams, o projectOptions, name string, noWa
 
 // namedSeed is the seed of a key or of a name that was given to it.
 func namedSeed(ctx context.Context, e *engine.Engine, p *compose.Project, name string) (*seed.Seed, error) {
+	if err := seed.CheckKey(name); err != nil {
+		return nil, err
+	}
 	found, err := seed.Find(ctx, e, p, name)
 	if err != nil {
 		return nil, err
@@ -170,16 +173,17 @@ func runningSeed(ctx context.Context, e *engine.Engine, p *compose.Project) (*se
 	if len(seed.Services(p)) == 0 {
 		return nil, "", nil
 	}
-	have, err := e.Observe(ctx, compose.Scope{Project: p.Name, Containers: []string{compose.ClaimName(p.Name)}})
+	have, err := e.Observe(ctx, seed.MarksOf(p.Name))
 	if err != nil {
 		return nil, "", err
 	}
 	key, mode := seed.Running(p, have)
-	if goal, by := seed.Resetting(p.Name, have); goal != nil {
-		if !isAlive(by) {
-			return nil, "", goal.Refused(p.Name)
-		}
-		key, mode = goal.Key, goal.Mode // what follows waits for it
+	goal := seed.Unfinished(p.Name, have)
+	if by := seed.Claimant(p.Name, have); goal == nil && by != nil && isAlive(*by) {
+		goal = seed.Resetting(p.Name, have)
+	}
+	if goal != nil { // what follows waits for it, or leaves the services alone that it is of
+		key, mode = goal.Key, goal.Mode
 	}
 	if key == "" {
 		return nil, mode, nil
@@ -193,7 +197,7 @@ func runningSeed(ctx context.Context, e *engine.Engine, p *compose.Project) (*se
 	switch {
 	case err != nil || found != nil:
 		return found, mode, err
-	case mode == seed.Layer:
+	case mode == seed.Layer && goal == nil:
 		return nil, mode, &compose.HintedError{Err: fmt.Errorf("%s runs on seed %s, which is not here any more", p.Name, key),
 			Next: "strake seed save NAME keeps its data; strake down first, where it may go; strake up --seed starts from the seed of the files"}
 	}

@@ -27,9 +27,9 @@ func newSeedKey() *cli.Command {
 		Name: "key", Usage: "Print the name of the seed of what the files say now.",
 		UsageText:   "strake seed key\nstrake seed key --explain   # and all that it depends on",
 		Description: "0 done, 1 failed, 2 wrong usage, 130 interrupted",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "explain", Usage: "print what the key is made of, as JSON"}},
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "explain", Usage: "print what the key is made of, as JSON"}, jsonFlag()},
 		Action: func(c *cli.Context) error {
-			return seedKey(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), Explain: c.Bool("explain")})
+			return seedKey(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), Explain: c.Bool("explain"), JSON: c.Bool("json")})
 		},
 	}
 }
@@ -82,6 +82,12 @@ func seedKey(ctx context.Context, s Streams, o seedOptions) error {
 			Key string `json:"key"`
 			seed.Facts
 		}{k.facts.Key(), k.facts})
+	}
+	if o.JSON {
+		return printJSON(s.Out, struct {
+			Project string `json:"project"`
+			Key     string `json:"key"`
+		}{p.Name, k.facts.Key()})
 	}
 	_, err = fmt.Fprintln(s.Out, k.facts.Key())
 	return err

@@ -31,13 +31,15 @@ func newSeedRm() *cli.Command {
 	return &cli.Command{
 		Name: "rm", Usage: "Remove seeds by their keys or names.", ArgsUsage: "key ...",
 		UsageText:   "strake seed rm 3f2c1ab09d8e7f65\nstrake seed rm before-import --yes",
-		Description: "0 they are gone, 1 failed, 2 wrong usage, 130 interrupted",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before a seed goes that was saved under a name: nothing makes it again"}},
+		Description: "0 they are gone, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 130 interrupted",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before a seed goes that was saved under a name: nothing makes it again"},
+			noWaitFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 0 {
 				return usagef("strake seed ls lists them", "seed rm takes keys")
 			}
-			return seedRm(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), Keys: c.Args().Slice(), Yes: c.Bool("yes")})
+			return seedRm(c.Context, streamsOf(c), seedOptions{Project: projectOptionsOf(c), Keys: c.Args().Slice(), Yes: c.Bool("yes"),
+				NoWait: c.Bool("no-wait"), JSON: c.Bool("json")})
 		},
 	}
 }
@@ -55,8 +57,11 @@ type seedRow struct {
 	Running  bool      `json:"running"`       // the stack started from it
 	Where    []string  `json:"where"`         // "here", and the project's registry where that has it too
 	For      string    `json:"for,omitempty"` // the preview that made it for itself
-	set      string
-	parted   bool // its images are of several builds
+	// Unfinished is the command that finishes a reset to it which did not come to its end, "" for none.
+	Unfinished string `json:"unfinished,omitempty"`
+	set        string
+	of         string // the services that it is to have, joined by commas; "" where it does not say
+	parted     bool   // its images are of several builds, or some are missing
 }
 
 // seedLs lists the seeds that are here.
@@ -70,14 +75,24 @@ func seedLs(ctx context.Context, s Streams, o seedOptions) error {
 	if err != nil {
 		return err
 	}
-	if p != nil {
-		have, err := e.Observe(ctx, compose.Scope{Project: name})
-		if err != nil {
-			return err
+	have, err := e.Observe(ctx, seed.MarksOf(name))
+	if err != nil {
+		return err
+	}
+	left, err := unfinishedIn(ctx, e, name, have)
+	if err != nil {
+		return err
+	}
+	left.warn(s)
+	for i := range rows {
+		if left.reset != nil && rows[i].Key == left.reset.Key {
+			rows[i].Unfinished = left.reset.Finish(name)
 		}
+	}
+	if p != nil {
 		running, _ := seed.Running(p, have)
 		for i := range rows {
-			rows[i].Running = rows[i].Key == running
+			rows[i].Running = rows[i].Key == running && left.reset == nil // of a stack between two seeds it is not known
 		}
 		_ = mark(ctx, s, p, e, o.Project, rows) // what cannot be told is left out
 		if err := locate(ctx, p, e, o.Project, rows); err != nil {
@@ -93,7 +108,7 @@ func seedLs(ctx context.Context, s Streams, o seedOptions) error {
 	}
 	table := [][]string{{"KEY", "SERVICES", "AGE", "SIZE", "WHERE", "OF THESE FILES"}}
 	for _, r := range rows {
-		table = append(table, []string{r.Key, strings.Join(r.Services, ", "), span(s.Now().Sub(r.Created).Round(time.Second)), fmt.Sprintf("%d MB", r.Size/1e6), strings.Join(r.Where, ", "), r.what()})
+		table = append(table, []string{r.Key, strings.Join(r.Services, ", "), span(s.Now().Sub(r.Created).Round(time.Second)), mebibytes(r.Size), strings.Join(r.Where, ", "), r.what()})
 	}
 	return printTable(s.Out, table)
 }
@@ -112,13 +127,18 @@ func seedRows(ctx context.Context, e *engine.Engine, project string) ([]seedRow,
 		}
 		at := slices.IndexFunc(rows, func(r seedRow) bool { return r.Key == key })
 		if at < 0 {
-			rows, at = append(rows, seedRow{Key: key, Created: i.Created, Saved: seed.CheckName(key) == nil, Whole: true, Where: []string{"here"}, For: i.Labels[seed.LabelFor], set: i.Labels[seed.LabelSet]}), len(rows)
+			rows, at = append(rows, seedRow{Key: key, Created: i.Created, Saved: seed.CheckName(key) == nil, Whole: true, Where: []string{"here"}, For: i.Labels[seed.LabelFor], set: i.Labels[seed.LabelSet], of: i.Labels[seed.LabelServices]}), len(rows)
 		}
 		rows[at].Services = append(rows[at].Services, service)
 		slices.Sort(rows[at].Services)
 		rows[at].Size += i.Size
 		if rows[at].set != i.Labels[seed.LabelSet] {
 			rows[at].Whole, rows[at].parted = false, true
+		}
+	}
+	for i, r := range rows {
+		if r.of != "" && r.of != strings.Join(r.Services, ",") {
+			rows[i].Whole, rows[i].parted = false, true
 		}
 	}
 	return rows, nil
@@ -192,9 +212,12 @@ func (r seedRow) what() string {
 		what = "saved"
 	}
 	if r.Running {
-		return strings.TrimPrefix(what+", the stack runs on it", ", ")
+		what += ", the stack runs on it"
 	}
-	return what
+	if r.Unfinished != "" {
+		what += ", a reset to it is unfinished"
+	}
+	return strings.TrimPrefix(what, ", ")
 }
 
 // seedRm removes seeds. One that a container was made from stays, with an error that says so.
@@ -215,6 +238,9 @@ func seedRm(ctx context.Context, s Streams, o seedOptions) error {
 		if i < 0 {
 			return &compose.HintedError{Err: fmt.Errorf("project %s has no seed %s here", name, key), Next: "strake seed ls lists them"}
 		}
+		if slices.ContainsFunc(found, func(r seedRow) bool { return r.Key == key }) {
+			continue
+		}
 		found = append(found, rows[i])
 		if rows[i].Saved && rows[i].Whole {
 			named = append(named, key)
@@ -228,16 +254,43 @@ func seedRm(ctx context.Context, s Streams, o seedOptions) error {
 			return err
 		}
 	}
+	removed := []string{}
 	for _, r := range found {
-		key := r.Key
-		gone, err := seed.Remove(ctx, seedEngine{e}, name, key, r.Services, claimOptions(s, "seed rm", false))
-		if err == nil && !gone {
-			err = &compose.HintedError{Err: fmt.Errorf("seed %s is in use by a container", key), Next: "remove the stack that was started from it (strake down) first"}
+		var gone bool
+		if gone, err = seed.Remove(ctx, seedEngine{e}, name, r.Key, r.Services, claimOptions(s, "seed rm", o.NoWait)); err == nil && !gone {
+			err = inUse(ctx, e, name, r.Key)
 		}
 		if err != nil {
-			return err
+			break
 		}
-		fmt.Fprintf(s.Out, "seed %s of %s is removed\n", key, name)
+		if removed = append(removed, r.Key); !o.JSON {
+			fmt.Fprintf(s.Out, "seed %s of %s is removed\n", r.Key, name)
+		}
 	}
-	return nil
+	if !o.JSON {
+		return err
+	}
+	text, hint := "", ""
+	if err != nil {
+		text, hint = err.Error(), hintOf(err)
+	}
+	return documented(err, printJSON(s.Out, struct {
+		Project string   `json:"project"`
+		Removed []string `json:"removed"`
+		Error   string   `json:"error,omitempty"`
+		Hint    string   `json:"hint,omitempty"`
+	}{name, removed, text, hint}))
+}
+
+// inUse is why a seed stays: of a stack that runs on it, or of a reset to it that can be finished.
+func inUse(ctx context.Context, e *engine.Engine, project, key string) error {
+	have, err := e.Observe(ctx, seed.MarksOf(project))
+	if err != nil {
+		return err
+	}
+	if goal := seed.Unfinished(project, have); goal != nil && goal.Key == key {
+		err := &seed.UnfinishedError{Project: project, Goal: *goal}
+		return &compose.HintedError{Err: fmt.Errorf("seed %s is needed: %w", key, err), Next: err.Hint()}
+	}
+	return &compose.HintedError{Err: fmt.Errorf("seed %s is in use by a container", key), Next: "remove the stack that was started from it (strake down) first"}
 }

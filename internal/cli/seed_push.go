@@ -50,6 +50,9 @@ func seedMove(c *cli.Context, do move) error {
 	if o.Project.Offline {
 		return usagef("unset STRAKE_OFFLINE for it", "seed %s is all network, and offline forbids it", c.Command.Name)
 	}
+	if err := seed.CheckKey(o.Name); err != nil && o.Name != "" {
+		return &usageError{what: err.Error(), hint: hintOf(err)}
+	}
 	registry := c.String("registry")
 	if err := checkRegistry("--registry", registry); err != nil {
 		return err
@@ -97,7 +100,7 @@ func transferOf(s Streams, p *compose.Project, registry, command string, noWait 
 	t.Note = func(text string) { said = s.Now(); fmt.Fprintf(s.Err, "seed: %s\n", text) }
 	t.Progress = func(text string, part compose.Event) {
 		if now := s.Now(); part.Total > 0 && now.Sub(said) > progressEvery {
-			t.Note(fmt.Sprintf("%s: %d of %d MB", text, part.Current/1e6, part.Total/1e6))
+			t.Note(fmt.Sprintf("%s: %s of %s", text, mebibytes(part.Current), mebibytes(part.Total)))
 		}
 	}
 	return t, nil

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,9 +40,6 @@ func seedSave(ctx context.Context, s Streams, o seedOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	if _, _, err := runningSeed(ctx, e, p); errors.As(err, new(*seed.UnfinishedError)) {
-		return err // half of its data is of another time
-	}
 	state, err := e.Observe(ctx, compose.ScopeOf(p, nil))
 	if err != nil {
 		return err
@@ -84,16 +80,19 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 	if !o.Yes && !s.isInteractive() {
 		return usagef("say --yes: what was written since the seed is lost", "seed reset takes data away and there is no terminal to ask on")
 	}
+	if err := seed.CheckKey(o.Name); err != nil && o.Name != "" {
+		return &usageError{what: err.Error(), hint: hintOf(err)}
+	}
 	p, e, err := begin(ctx, s, o.Project)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	have, err := e.Observe(ctx, compose.Scope{Project: p.Name, Containers: []string{compose.ClaimName(p.Name)}})
+	have, err := e.Observe(ctx, seed.MarksOf(p.Name))
 	if err != nil {
 		return err
 	}
-	killed, _ := seed.Resetting(p.Name, have)
+	killed := seed.Unfinished(p.Name, have)
 	if err := checkThere(p.Name, have); err != nil && killed == nil {
 		return err
 	}
@@ -121,7 +120,7 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 	}
 	out, err := ch.do(ctx)
 	if err != nil && out.plan.Changes() {
-		fmt.Fprintf(s.Err, "warning: %s is not at seed %s as a whole: %s finishes it\n", p.Name, from.Key, goal.Finish())
+		fmt.Fprintf(s.Err, "warning: %s is not at seed %s as a whole: %s finishes it\n", p.Name, from.Key, goal.Finish(p.Name))
 	}
 	if o.JSON {
 		return printDocument(s, documentOf(p.Name, p, out, err), err)

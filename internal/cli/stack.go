@@ -12,6 +12,7 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/seed"
 )
 
 // beginStack is begin for commands that act on what exists: with a project's name and no compose file, or one that does not
@@ -31,6 +32,10 @@ func beginStack(ctx context.Context, s Streams, o projectOptions) (p *compose.Pr
 	if name = cmp.Or(o.Name, s.getenv("COMPOSE_PROJECT_NAME")); name == "" || ctx.Err() != nil {
 		closeUnused(e)
 		return nil, "", nil, byNameInstead(loadErr)
+	}
+	if err := compose.CheckProjectName(map[bool]string{true: "-p", false: "COMPOSE_PROJECT_NAME"}[o.Name != ""], name); err != nil {
+		closeUnused(e)
+		return nil, "", nil, err
 	}
 	if !errors.Is(loadErr, compose.ErrNoFile) {
 		printWarnings(s, []string{fmt.Sprintf("%s is known by its labels alone, as its files do not load: %v", name, loadErr)})
@@ -70,7 +75,8 @@ func lookAt(ctx context.Context, s Streams, o projectOptions, services []string)
 	if v.p, v.name, v.engine, err = beginStack(ctx, s, o); err != nil {
 		return v, err
 	}
-	if v.all, err = observeStack(ctx, v.engine, v.name); err == nil {
+	if v.have, err = v.engine.Observe(ctx, seed.MarksOf(v.name)); err == nil {
+		v.all = slices.DeleteFunc(slices.Clone(v.have.Containers), func(c compose.Container) bool { return c.Labels[compose.LabelProject] != v.name })
 		v.picked, err = pick(v.p, v.name, v.all, services)
 	}
 	if err != nil {
@@ -85,6 +91,7 @@ type stackView struct {
 	name        string
 	engine      *engine.Engine
 	all, picked []compose.Container
+	have        compose.State // with the marks of what did not come to its end
 }
 
 // pick are the containers of the services (nil: all) that are no one-offs, by service and number.

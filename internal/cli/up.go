@@ -205,7 +205,7 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 	}
 	ch := change{streams: s, engine: e, command: "up", noWait: o.NoWait, show: show, build: true,
 		run: compose.RunOptions{EngineHealth: o.EngineHealth, WaitTimeout: o.WaitTimeout}}
-	d := o.Diff
+	d, whole := o.Diff, p
 	err = func() (err error) {
 		if o.Isolated {
 			program, err := programOn(ctx, s, e)
@@ -264,6 +264,11 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		want = seed.Apply(p, o.from, seed.Volume, d.Services)
 		ch.scope, ch.plan = seed.ScopeOf(p, o.from, d.Services, d.Refs), func(have compose.State) (compose.Plan, error) { return seed.Plan(p, have, o.from, o.SeedMode, d) }
 	}
+	var of []string // all
+	if len(d.Services) > 0 || d.NoStart {
+		of = p.ServiceNames()
+	}
+	ch.refusing(whole, of)
 	ch.scope.Containers = append(ch.scope.Containers, localName(p.Name)) // for what follows the run
 	return want, ch, nil
 }

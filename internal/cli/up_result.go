@@ -57,10 +57,10 @@ func printUp(s Streams, p *compose.Project, o upOptions, out outcome) {
 func projectFlags(o projectOptions) string {
 	var all []string
 	for _, f := range o.Files {
-		all = append(all, "-f "+f)
+		all = append(all, "-f "+compose.Word(f))
 	}
 	if o.Name != "" {
-		all = append(all, "-p "+o.Name)
+		all = append(all, "-p "+compose.Word(o.Name))
 	}
 	if len(all) == 0 {
 		return ""

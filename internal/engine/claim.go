@@ -62,6 +62,40 @@ func (e *Engine) takeClaim(ctx context.Context, s compose.Step, note func(compos
 	}
 }
 
+// createMark does CreateMark.
+func (e *Engine) createMark(ctx context.Context, s compose.Step) error {
+	begun := time.Now()
+	for {
+		_, err := e.createClaim(ctx, s)
+		switch {
+		case errdefs.IsNotFound(err) && time.Since(begun) < claimPatience:
+			if err := e.importEmpty(ctx); err != nil {
+				return err
+			}
+			continue
+		case !errdefs.IsConflict(err):
+			return err
+		}
+		there, err := e.api.ContainerInspect(ctx, s.Name)
+		if err == nil {
+			for k, v := range s.Labels {
+				if there.Config.Labels[k] != v {
+					return &compose.HintedError{Err: fmt.Errorf("container %s is there and says something else", s.Name), Next: "look at what it is; docker rm " + s.Name + " removes it"}
+				}
+			}
+			return nil
+		}
+		if !errdefs.IsNotFound(err) || time.Since(begun) > claimPatience {
+			return err
+		}
+		select { // it is being made, or removed
+		case <-time.After(claimPause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // createClaim makes the claim container. Once begun it is finished: one that is made and not known of would be held by nobody.
 func (e *Engine) createClaim(ctx context.Context, s compose.Step) (id string, err error) {
 	if ctx.Err() != nil {

@@ -74,8 +74,10 @@ func (e *Engine) do(ctx context.Context, s compose.Step, note func(compose.Event
 		return e.takeClaim(ctx, s, note)
 	case compose.HoldClaim:
 		return e.holdClaim(ctx, s)
-	case compose.DropClaim:
+	case compose.DropClaim, compose.DropMark:
 		return e.remove(ctx, s.Target, false)
+	case compose.CreateMark:
+		return e.createMark(ctx, s)
 	case compose.Probe:
 		return e.probe(ctx, s.Target)
 	}

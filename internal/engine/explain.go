@@ -184,13 +184,13 @@ func (e *Engine) stillUsed(s compose.Step, err error) error {
 			by = strings.Join(names, ", ")
 		}
 		return &compose.HintedError{Err: &said{fmt.Sprintf("network %s is still used by %s", s.Target, by), err},
-			Next: "stop them, or look with: docker network inspect " + s.Target}
+			Next: "stop them, or look with: docker network inspect " + compose.Word(s.Target)}
 	case has(text, "volume is in use"):
 		return &compose.HintedError{Err: &said{fmt.Sprintf("volume %s is still used by another container", s.Target), err},
-			Next: "look with: docker ps -a --filter volume=" + s.Target}
+			Next: "look with: docker ps -a --filter volume=" + compose.Word(s.Target)}
 	}
 	return &compose.HintedError{Err: &said{fmt.Sprintf("image %s is still used by a container", s.Target), err},
-		Next: "look with: docker ps -a --filter ancestor=" + s.Target}
+		Next: "look with: docker ps -a --filter ancestor=" + compose.Word(s.Target)}
 }
 
 // portTexts are how engines say that a host port is taken. Source: moby 20.10 to 28.5, libnetwork/portallocator, portmapper, docker-proxy.

@@ -110,7 +110,7 @@ func (e *Engine) clearOnce(ctx context.Context, volume string, filled *bool) (do
 		}
 		return false, errors.Join(e.remove(ctx, made.ID, false), &compose.HintedError{
 			Err:  fmt.Errorf("volume %s may be half filled: a run was interrupted, and what it was filled by was removed since", volume),
-			Next: "look at what is in it: if it is of no use, run docker volume rm " + volume + "; if it is, run docker rm " + compose.FillMark(volume)})
+			Next: "look at what is in it: if it is of no use, run docker volume rm " + compose.Word(volume) + "; if it is, run docker rm " + compose.FillMark(volume)})
 	}
 	if err = e.remove(ctx, fill, false); err == nil {
 		err = e.removeVolume(ctx, volume)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -116,4 +117,20 @@ func absentIsFine(err error) error {
 		return nil
 	}
 	return err
+}
+
+// Started is when a container was started last; the zero time where it never was, or is gone.
+// Source: Docker Engine API 1.41, GET /containers/{id}/json, State.StartedAt.
+func (e *Engine) Started(ctx context.Context, id string) (time.Time, error) {
+	c, err := e.api.ContainerInspect(ctx, id)
+	if errdefs.IsNotFound(err) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at container %s: %w", id, e.explainCall(ctx, err))
+	}
+	if c.State == nil || c.State.StartedAt == "" {
+		return time.Time{}, nil
+	}
+	return time.Parse(time.RFC3339Nano, c.State.StartedAt)
 }

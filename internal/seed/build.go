@@ -145,8 +145,14 @@ func (b *build) run(ctx context.Context) error {
 	return b.publishAll(ctx)
 }
 
-// publishAll gives what is sealed the seed's tags, and removes the images that had them.
+// publishAll gives what is sealed the seed's tags, and removes the images that had them. Once begun it is finished: it takes a moment, and a part of
+// a seed is none.
 func (b *build) publishAll(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishPatience)
+	defer cancel()
 	before, err := b.Images(ctx, LabelKey)
 	if err != nil {
 		return err
@@ -170,9 +176,12 @@ func (b *build) publishAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+const publishPatience = 2 * time.Minute
+
 // labels are those of a seed's image.
 func (b *build) labels(service string) map[string]string {
-	all := map[string]string{LabelProject: b.p.Name, LabelService: service, LabelKey: b.key, LabelSet: b.set}
+	all := map[string]string{LabelProject: b.p.Name, LabelService: service, LabelKey: b.key, LabelSet: b.set,
+		LabelServices: strings.Join(Services(b.p), ",")}
 	if b.o.Facts.For != "" {
 		all[LabelFor] = b.o.Facts.For
 	}

@@ -28,6 +28,8 @@ const (
 	LabelKey = "dev.strake.seed.key"
 	// LabelSet is equal on the images that were made together: a seed whose images differ in it is none.
 	LabelSet = "dev.strake.seed.set"
+	// LabelServices are the services of the seed, sorted and joined by commas: without an image of each it is none.
+	LabelServices = "dev.strake.seed.services"
 	// LabelPaths is on the others: the paths of the service's own image that are VOLUMEs, joined by commas.
 	LabelPaths = "dev.strake.seed.paths"
 	// LabelData, LabelMigrations (joined by commas) and LabelCommit say which seeds can be made of this one: Base, and the commit
@@ -54,6 +56,8 @@ type Engine interface {
 	CopyFrom(ctx context.Context, container, path string) (io.ReadCloser, error)
 	// CopyTo unpacks a tar archive into a folder of a container, which may stand still.
 	CopyTo(ctx context.Context, container, folder string, archive io.Reader) error
+	// Started is when a container was started last; the zero time where it never was, or is gone.
+	Started(ctx context.Context, container string) (time.Time, error)
 	// Log is the last lines that a container printed.
 	Log(ctx context.Context, container string) string
 	// Commit makes image ref of a container that stands still.

@@ -2,9 +2,7 @@ package seed
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -121,61 +119,6 @@ func Running(p *compose.Project, have compose.State) (key string, mode Mode) {
 	}
 	return key, mode
 }
-
-// Goal is where a reset takes a stack: between the old data and the new nothing of the stack says it, but the claim of who resets.
-type Goal struct {
-	Key      string
-	Mode     Mode
-	Services []string // nil: all seeded ones
-}
-
-// Command is what a reset calls itself in its claim, for people and for Resetting.
-func (g Goal) Command() string {
-	return fmt.Sprintf("seed reset %s in %s mode", g.args(), g.Mode)
-}
-
-// args are the arguments with which a reset does the same again.
-func (g Goal) args() string {
-	return strings.Join(slices.Concat(g.Services, []string{"--to", g.Key}), " ")
-}
-
-// Refused is why nothing but the same reset goes on from here, after it was killed: data may be missing, or be of two seeds.
-func (g Goal) Refused(project string) error { return &UnfinishedError{Project: project, Goal: g} }
-
-// UnfinishedError is a reset that was killed. Nothing of its data is taken for a seed's.
-type UnfinishedError struct {
-	Project string
-	Goal    Goal
-}
-
-// Error says what there is.
-func (e *UnfinishedError) Error() string {
-	return fmt.Sprintf("strake seed reset of %s to seed %s was killed: some of its data is missing, or is not that seed's yet", e.Project, e.Goal.Key)
-}
-
-// Hint is how to go on.
-func (e *UnfinishedError) Hint() string { return e.Goal.Finish() + " finishes it" }
-
-// Finish is the command that goes on from where a reset ended.
-func (g Goal) Finish() string { return "strake seed reset " + g.args() + " --yes" }
-
-// Resetting is the reset that holds the claim of a project, which may have died; nil where none does. have must have been observed with
-// the claim.
-func Resetting(project string, have compose.State) (*Goal, compose.Owner) {
-	for _, c := range have.Containers {
-		var by compose.Owner
-		if c.Name != compose.ClaimName(project) || json.Unmarshal([]byte(c.Labels[compose.LabelOwner]), &by) != nil {
-			continue
-		}
-		if words := resetCommand.FindStringSubmatch(by.Command); words != nil {
-			return &Goal{Key: words[2], Mode: Mode(words[3]), Services: strings.Fields(words[1])}, by
-		}
-	}
-	return nil, compose.Owner{}
-}
-
-// resetCommand reads what Command says, with the program's name before it.
-var resetCommand = regexp.MustCompile(`^\S+ seed reset (.*?)--to (\S+) in (\S+) mode$`)
 
 // Others are the seeds, by service, that containers of the stack run on themselves and that are not key: a service was reset alone.
 func Others(p *compose.Project, have compose.State, key string) map[string]string {

@@ -114,6 +114,7 @@ func ScopeOf(p *compose.Project, from *Seed, asked []string, refs []compose.Buil
 	for _, name := range slices.Sorted(maps.Keys(from.Sealed)) {
 		scope.Images = append(scope.Images, compose.ImageRef{Ref: from.Sealed[name].Ref})
 	}
+	scope.Containers = append(scope.Containers, Marks(p.Name)...)
 	return scope
 }
 
@@ -157,11 +158,13 @@ func Lost(project string, have compose.State, plan compose.Plan) []compose.Conta
 }
 
 // Reset is the plan that takes a stack's services (nil: all seeded ones) back to a seed, in the mode in which it runs (Running). Unless exact, that
-// the seed is the one of the project as it is, the migrations run again.
+// the seed is the one of the project as it is, the migrations run again. From before its first step until all data is there the project has a
+// mark (Unfinished); to reset less than an earlier one that did not come to its end is an *UnfinishedError.
 func Reset(p *compose.Project, have compose.State, from *Seed, mode Mode, exact bool, services []string, o compose.DiffOptions) (compose.Plan, error) {
 	if err := checkApart(p, have); err != nil {
 		return nil, err
 	}
+	asked := services
 	if len(services) == 0 {
 		services = Services(p)
 	}
@@ -186,7 +189,11 @@ func Reset(p *compose.Project, have compose.State, from *Seed, mode Mode, exact 
 		o.NoDeps, o.Services = true, slices.Compact(slices.Sorted(slices.Values(slices.Concat(services, again, running))))
 	}
 	o.Recreate, o.Build = "never", compose.BuildNever
-	return compose.Renew(want, have, services, again, o)
+	plan, err := compose.Renew(want, have, services, again, o)
+	if err != nil {
+		return nil, err
+	}
+	return Goal{Key: from.Key, Mode: mode, Services: asked}.marked(p, have, plan)
 }
 
 // withoutData are a service's mounts but for its volumes.

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/strake-dev/strake/compose"
 )
@@ -30,10 +29,18 @@ func CheckName(name string) error {
 		Next: "use letters, digits, ., _ and -, not only 16 hexadecimal digits, and not building, sealing, latest, true or false"}
 }
 
+// CheckKey refuses what neither a key nor a name that Save gives can be; the error is a *compose.HintedError.
+func CheckKey(key string) error {
+	if keyForm.MatchString(key) || CheckName(key) == nil {
+		return nil
+	}
+	return &compose.HintedError{Err: fmt.Errorf("%q is no key or name of a seed", key), Next: "strake seed ls lists those that are here"}
+}
+
 // Save seals the data that a stack has now under a name. The seeded services stop for it, cleanly, and run again afterwards,
-// also when it fails; until the last image is made a seed that had the name before is none any more.
+// also when it fails; what a save that was killed had stopped the next one starts, and Stopped tells; until the last image is made a seed that had the name before is none any more.
 //
-// A name that a seed has, unless o.Replace, a service without a container, and one whose image is not here, is a *compose.HintedError; what failed is in a *StepError.
+// A reset that did not come to its end is an *UnfinishedError. A name that a seed has, unless o.Replace, a service without a container, and one whose image is not here, is a *compose.HintedError; what failed is in a *StepError.
 func Save(ctx context.Context, e Engine, p *compose.Project, name string, o BuildOptions) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -69,40 +76,28 @@ func checkFree(ctx context.Context, e Engine, p *compose.Project, name string, o
 
 // save seals what the stack's containers hold.
 func (b *build) save(ctx context.Context, stack compose.Host) (err error) {
-	state, err := b.Observe(ctx, compose.ScopeOf(b.p, nil))
+	state, err := b.live(ctx)
 	if err != nil {
 		return err
 	}
-	state.Project = b.p.Name
-	from := map[string]compose.Container{}
-	var servers []*server
-	var running []string
-	for _, name := range Services(b.p) {
-		s, c, err := b.meetLive(ctx, state, name)
-		if err != nil {
-			return err
-		}
-		from[name], servers = c, append(servers, s)
-		if c.Status == compose.Running {
-			running = append(running, name)
-			if err := b.finish(ctx, s); err != nil {
-				return err
-			}
-		}
+	if goal := Unfinished(b.p.Name, state); goal != nil {
+		return goal.Refused(b.p.Name) // half of its data is of another time
 	}
-	running = append(running, b.sharersOf(state, Services(b.p))...)
-	b.note("stopping %s", strings.Join(running, ", "))
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
-		defer cancel()
-		err = errors.Join(err, b.startAgain(ctx, stack, running))
-	}()
-	if err := b.stopFor(ctx, stack, state, running); err != nil {
+	stopped, err := b.pausing(ctx, stack, state)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopped.end(ctx)) }()
+	if err := stopped.revive(ctx); err != nil {
+		return err
+	}
+	servers, from, err := stopped.halt(ctx)
+	if err != nil {
 		return err
 	}
 	for _, s := range servers {
-		if err := b.checkEnded(ctx, s); err != nil {
-			return &StepError{Service: s.service, Doing: "stop", Err: err, Log: b.Log(context.WithoutCancel(ctx), s.id)}
+		if err := b.checkStill(ctx, s); err != nil {
+			return err
 		}
 		if !slices.Contains(b.whole, s.service) {
 			b.note("sealing the volumes of %s", s.service)
@@ -113,8 +108,28 @@ func (b *build) save(ctx context.Context, stack compose.Host) (err error) {
 		if err != nil {
 			return err
 		}
+		if err := b.checkStill(ctx, s); err != nil {
+			return err // somebody started it over the copy
+		}
 	}
 	return b.publishAll(ctx)
+}
+
+// live is the state of the stack, with its marks.
+func (b *build) live(ctx context.Context) (compose.State, error) {
+	scope := compose.ScopeOf(b.p, nil)
+	scope.Containers = append(scope.Containers, Marks(b.p.Name)...)
+	state, err := b.Observe(ctx, scope)
+	state.Project = b.p.Name
+	return state, err
+}
+
+// checkStill refuses what a server left that did not end cleanly, or runs again.
+func (b *build) checkStill(ctx context.Context, s *server) error {
+	if err := b.checkEnded(ctx, s); err != nil {
+		return &StepError{Service: s.service, Doing: "stop", Err: err, Log: b.Log(context.WithoutCancel(ctx), s.id)}
+	}
+	return nil
 }
 
 // meetLive finds out what server a service of the stack is, if it runs; one that an interrupted run was stopping may end meanwhile.
@@ -170,6 +185,9 @@ func (b *build) checkEnded(ctx context.Context, s *server) error {
 		return errors.New("its container is gone: somebody else removed it")
 	}
 	if c := state.Containers[i]; c.Status != compose.Created && (c.Status != compose.Exited || !s.isClean(c.ExitCode)) {
+		if c.Status == compose.Running {
+			return errors.New("somebody started it meanwhile")
+		}
 		return fmt.Errorf("it did not stop cleanly: its container %s with code %d", c.Status, c.ExitCode)
 	}
 	return b.checkStopped(ctx, s)
@@ -217,6 +235,9 @@ func (b *build) startAgain(ctx context.Context, stack compose.Host, names []stri
 	plan, err := compose.Start(b.p, state, names)
 	if err != nil {
 		return err
+	}
+	if !plan.Changes() {
+		return nil
 	}
 	b.note("starting %s again", strings.Join(names, ", "))
 	return compose.Run(ctx, stack, plan, compose.RunOptions{Project: b.p.Name})
