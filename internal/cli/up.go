@@ -216,6 +216,7 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 				return err
 			}
 			p = ch.isolated.project
+			whole = p
 		}
 		if o.from == nil {
 			if o.from, o.SeedMode, err = runningSeed(ctx, e, p); err != nil {
