@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/go-units"
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
@@ -127,8 +129,17 @@ func bundleSave(ctx context.Context, s Streams, o bundleOptions) error {
 // bundled says what belongs into the bundle of a project. What is not here, or out of date, is an error with what makes it.
 func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, o bundleOptions) (bundle.About, error) {
 	about := bundle.About{Version: 1, Project: p.Name, Strake: buildVersion(), Created: s.Now().UTC().Truncate(time.Second)}
-	k, err := seedFacts(ctx, s, p, e, o.Project)
+	services, err := withBuild(p, nil, false)
 	if err != nil {
+		return about, err
+	}
+	var k seeding
+	var program string
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { program, err = programOn(gctx, s, e); return err })
+	g.Go(func() (err error) { k, err = seedFacts(gctx, s, p, e, o.Project); return err })
+	g.Go(func() error { return isCurrent(gctx, s, p, e, services) })
+	if err := g.Wait(); err != nil {
 		return about, err
 	}
 	about.Platform = k.state.Engine.OS + "/" + k.state.Engine.Arch
@@ -149,10 +160,6 @@ func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engin
 			add(ref.Ref, "service "+name)
 		}
 	}
-	services, err := withBuild(p, nil, false)
-	if err != nil {
-		return about, err
-	}
 	if len(services) > 0 && !o.NoBases {
 		refs, err := compose.BuildRefs(ctx, p, services)
 		if err != nil {
@@ -161,9 +168,6 @@ func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engin
 		for _, r := range refs {
 			add(r.Ref, fmt.Sprintf("%s of %s (%s:%d)", r.Kind, r.Service, r.File, r.Line))
 		}
-	}
-	if err := isCurrent(ctx, s, p, e, services); err != nil {
-		return about, err
 	}
 	if len(seed.Services(p)) > 0 && !o.NoSeed {
 		found, err := seed.Find(ctx, e, p, k.facts.Key())
@@ -176,10 +180,6 @@ func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engin
 		for service, sealed := range found.Sealed {
 			add(sealed.Ref, "seed "+found.Key+" of "+service)
 		}
-	}
-	program, err := programOn(ctx, s, e)
-	if err != nil {
-		return about, err
 	}
 	add(program, strakeItself)
 	about.Images, err = described(ctx, e, whys)
@@ -251,8 +251,10 @@ func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, 
 		return 0, err
 	}
 	archives, done := savedImages(ctx, e, about.Images)
-	err = bundle.Write(&told64{Writer: out, say: sayBytes(s, "saving")}, archives, about, scratch)
+	to := &steady{File: out}
+	err = bundle.Write(&told64{Writer: to, say: sayBytes(s, "saving")}, archives, about, scratch)
 	done()
+	to.syncing.Wait()
 	if err == nil {
 		err = out.Sync()
 	}
@@ -297,6 +299,29 @@ func savedImages(ctx context.Context, e *engine.Engine, images []bundle.Image) (
 
 // strakeItself is what the image of this program is for in a bundle.
 const strakeItself = "strake itself"
+
+// steady is a file whose bytes are put on the disk while more are written, so that little is left to be waited for at the end.
+type steady struct {
+	*os.File
+	waiting int
+	syncing sync.WaitGroup
+	busy    atomic.Bool
+}
+
+// steadyBytes are so many that putting them on the disk is worth a call.
+const steadyBytes = 16 << 20
+
+func (f *steady) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	if f.waiting += n; f.waiting >= steadyBytes && f.busy.CompareAndSwap(false, true) {
+		f.waiting = 0
+		f.syncing.Go(func() {
+			_ = f.Sync() // the last one tells
+			f.busy.Store(false)
+		})
+	}
+	return n, err
+}
 
 // told64 is a writer that says how much was written.
 type told64 struct {
