@@ -15,6 +15,7 @@ import (
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
 	"github.com/strake-dev/strake/internal/offline"
+	"github.com/strake-dev/strake/internal/offline/standin"
 )
 
 // isolatedStack is a project as it runs out of reach of everything.
@@ -35,8 +36,21 @@ func isolate(ctx context.Context, e *engine.Engine, p *compose.Project, program 
 	if err != nil {
 		return nil, err
 	}
+	own, err := e.Observe(ctx, compose.Scope{Project: p.Name})
+	if err != nil {
+		return nil, err
+	}
+	var busy []string
+	for _, c := range own.Containers {
+		for _, m := range c.Mounts {
+			if m.Type == "bind" && c.Status == compose.Running {
+				busy = append(busy, m.Source)
+			}
+		}
+	}
+	p = standin.InVolume(p)
 	st := &isolatedStack{breaches: offline.Breaches(p), allow: p.Settings.Offline.Allow}
-	if st.project, err = offline.Isolate(p, offline.IsolateOptions{Program: program, Engine: have.Engine, Have: have, Used: used}); err != nil {
+	if st.project, err = offline.Isolate(p, offline.IsolateOptions{Program: program, Engine: have.Engine, Have: have, Used: used, Busy: busy}); err != nil {
 		return nil, err
 	}
 	specs, err := compose.Routes(p)

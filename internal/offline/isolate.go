@@ -49,6 +49,8 @@ type IsolateOptions struct {
 	Have compose.State
 	// Used are the subnets that anything on the engine's machine uses.
 	Used []netip.Prefix
+	// Busy are paths that containers which run have mounted: they are read-only in the isolated stack, so that no two servers write to one.
+	Busy []string
 }
 
 // Breach is what of a project cannot be contained, so that nothing is proven of it.
@@ -73,7 +75,7 @@ type isolation struct {
 // what is sent anywhere but to the stack's own networks, and is there before the service's first instruction runs. The one resolver for names
 // that are none of the stack's is the sink, which answers that it is them all. Holders begin when the sink has seen that there is no way out.
 //
-// Volumes are the stack's own, and empty unless a seed fills them. No port is published: the gateway reaches the holders by their names.
+// Volumes are the stack's own, and empty unless a seed fills them; paths of the machine are mounted as the file says, those of Busy read-only. No port is published: the gateway reaches the holders by their names.
 func Isolate(p *compose.Project, o IsolateOptions) (*compose.Project, error) {
 	v := &isolation{IsolateOptions: o, in: p, out: p.Copy(), subnets: map[string]netip.Prefix{}}
 	v.out.Name, v.out.Warnings = Name(p.Name), slices.Clone(p.Warnings)

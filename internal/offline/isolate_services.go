@@ -2,6 +2,7 @@ package offline
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ func (v *isolation) service(s compose.Service) {
 		s.Deploy = &deploy
 	}
 	s.ContainerName, s.Ports, s.Develop = "", nil, nil
+	s.Volumes = v.mounts(s)
 	owner, held := v.owner(s.Name)
 	if held {
 		s = inNetworkOf(s, HolderOf(owner))
@@ -63,6 +65,24 @@ func (v *isolation) service(s compose.Service) {
 	if owner == s.Name {
 		v.out.Services[HolderOf(s.Name)] = v.holder(was)
 	}
+}
+
+// mounts are what a service has mounted. Where a container that runs has mounted a path, or one around or in it, it is only read here.
+func (v *isolation) mounts(s compose.Service) []compose.ServiceVolume {
+	all := slices.Clone(s.Volumes)
+	for i, m := range all {
+		if m.Type == "bind" && !m.ReadOnly && slices.ContainsFunc(v.Busy, func(busy string) bool { return isIn(busy, m.Source) || isIn(m.Source, busy) }) {
+			all[i].ReadOnly = true
+			v.warn("service %s: %s is read-only in the isolated stack: what runs already has it mounted", s.Name, m.Source)
+		}
+	}
+	return all
+}
+
+// isIn is whether a path is a folder or in it.
+func isIn(folder, path string) bool {
+	rel, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // replicas is how many containers a service has.

@@ -150,6 +150,27 @@ func TestIsolate_KeepsAddresses(t *testing.T) {
 	}
 }
 
+// TestIsolate_WritesNothingThatRunsElsewhere: paths that running containers have mounted are read-only, also those around and in them.
+func TestIsolate_WritesNothingThatRunsElsewhere(t *testing.T) {
+	p := load(t, `
+name: shop
+services:
+  db: {image: a, volumes: ["/srv/pg:/data", "/srv:/all", "/srv/pg/wal:/wal", "/srv/pg2:/other"]}
+`)
+	p, err := offline.Isolate(p, offline.IsolateOptions{Program: "strake-program:1", Busy: []string{"/srv/pg"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, true, true, false} {
+		if m := p.Services["db"].Volumes[i]; m.ReadOnly != want {
+			t.Errorf("%s is read-only %v, want %v", m.Source, m.ReadOnly, want)
+		}
+	}
+	if warnings := strings.Join(p.Warnings, "\n"); strings.Count(warnings, "is read-only in the isolated stack") != 3 {
+		t.Errorf("warnings are %q, want one for each", warnings)
+	}
+}
+
 func TestBreaches_NamesWhatIsNotContained(t *testing.T) {
 	p := load(t, `
 name: shop

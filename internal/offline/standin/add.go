@@ -86,6 +86,20 @@ func (o AddOptions) s3(p *compose.Project, at compose.S3Settings) compose.Servic
 	return s
 }
 
+// InVolume is a project of Add whose S3 stand-in keeps objects in a volume of the project's instead of in the folder, which another stack may
+// use. p is not changed; one without it is returned as it is.
+func InVolume(p *compose.Project) *compose.Project {
+	s, ok := p.Services[compose.StandInS3]
+	if p.Settings.StandIns.S3 == nil || !ok {
+		return p
+	}
+	out := p.Copy()
+	s.Volumes = []compose.ServiceVolume{{Type: "volume", Source: s3Volume, Target: DataDir}}
+	out.Services[compose.StandInS3] = s
+	out.Volumes[s3Volume] = compose.VolumeSpec{Name: p.Name + "_" + s3Volume}
+	return out
+}
+
 // Dir is the folder of a project's objects.
 func Dir(p *compose.Project, at compose.S3Settings) string {
 	dir := at.Dir
