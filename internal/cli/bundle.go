@@ -152,6 +152,7 @@ func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engin
 			whys[ref] = why
 		}
 	}
+	add(program, strakeItself)
 	for _, name := range p.ServiceNames() {
 		one := p.Copy()
 		one.Services = map[string]compose.Service{name: p.Services[name]}
@@ -181,7 +182,6 @@ func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engin
 			add(sealed.Ref, "seed "+found.Key+" of "+service)
 		}
 	}
-	add(program, strakeItself)
 	about.Images, err = described(ctx, e, whys)
 	return about, err
 }

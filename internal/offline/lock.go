@@ -177,8 +177,8 @@ func References(p *compose.Project, builds []compose.BuildRef) []string {
 	one := p.Copy()
 	one.DisabledServices = map[string]compose.Service{}
 	built := map[string]bool{}
-	for _, s := range one.Services {
-		if s.Build != nil {
+	for name, s := range one.Services {
+		if s.Build != nil || p.Settings.Services[name].StandIn { // what a stand-in runs is strake's own
 			built[compose.ImageName(p, s)] = true
 		}
 	}

@@ -106,7 +106,9 @@ services:
   db: {image: "postgres:16"}
   web: {build: {context: ., dockerfile_inline: "FROM debian:12"}, image: "ghcr.io/acme/web"}
   job: {image: "ghcr.io/acme/web", volumes: [{type: image, source: "data:1", target: /x}]}
+  s3: {image: "strake-program:1"}
 `)
+	p.Settings.Services["s3"] = compose.ServiceSettings{StandIn: true}
 	got := offline.References(p, []compose.BuildRef{{ImageRef: compose.ImageRef{Ref: "debian:12"}}})
 	if want := []string{"data:1", "debian:12", "postgres:16"}; !slices.Equal(got, want) {
 		t.Errorf("References = %q, want %q", got, want)
