@@ -142,9 +142,6 @@ func (s stack) opened(t *testing.T, env []string) {
 		for _, args := range c.undo {
 			docker(args...)
 		}
-		if r, _ := s.report(t, env); !r.Proven {
-			t.Errorf("offline report after that = %q, want a proof", r.Why)
-		}
 	}
 	subnet := strings.TrimSpace(lab.Docker(t, s.Engine, "network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", network))
 	on := strings.Fields(lab.Docker(t, s.Engine, "network", "inspect", "-f", "{{range .Containers}}{{.Name}}={{.IPv4Address}} {{end}}", network))

@@ -57,7 +57,15 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
 	if o.Isolated {                  // all of it is strake's, and none of it is anybody's data
+		project := name
 		p, name, o.Down.Volumes, o.Yes = nil, offline.Name(name), true, true
+		have, err := e.Observe(ctx, compose.Scope{Project: name})
+		if err == nil {
+			err = isOurs(project, have, false)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if p == nil && o.Down.Volumes && !o.Isolated {
 		if _, err := loadWith(ctx, s, o.Project.loadOptions(s)); err != nil && !errors.Is(err, compose.ErrNoFile) { // the file may say that a volume is not ours

@@ -103,14 +103,14 @@ func (c *change) serve(p *compose.Project, noStart bool, show *progress) error {
 			show.warn("x-strake.gateway is left out: the engine is on another machine, whose gateway is not reached from here")
 			return nil, nil
 		}
-		return g.serve(ctx, p.Name, specs, nil)
+		return g.serve(ctx, p.Name, specs, compose.NetworkSpec{})
 	}
 	return err
 }
 
 // serve has the gateway of the engine serve what runs of a local stack, and returns the addresses of its services, the main one's first. A
-// gateway that does not run is started. options are those of the network in which they meet.
-func (g *gatewayHost) serve(ctx context.Context, project string, specs []compose.RouteSpec, options map[string]string) ([]served, error) {
+// gateway that does not run is started. network is that in which they meet, which leads nowhere else; it may say nothing.
+func (g *gatewayHost) serve(ctx context.Context, project string, specs []compose.RouteSpec, network compose.NetworkSpec) ([]served, error) {
 	format, err := g.running(ctx)
 	if err == nil && format == "" {
 		format, err = g.Address(ctx)
@@ -140,8 +140,8 @@ func (g *gatewayHost) serve(ctx context.Context, project string, specs []compose
 		if err := g.engine.Keep(ctx, name, labels, map[string][]byte{localFile: text}); err != nil {
 			return err
 		}
-		network := &compose.NetworkStep{Spec: compose.NetworkSpec{Name: name, Internal: true, DriverOpts: options}}
-		return h.Do(ctx, compose.Step{Op: compose.CreateNetwork, Name: name, Labels: labels, Network: network}, nil)
+		network.Name, network.Internal = name, true
+		return h.Do(ctx, compose.Step{Op: compose.CreateNetwork, Name: name, Labels: labels, Network: &compose.NetworkStep{Spec: network}}, nil)
 	})
 	if err == nil {
 		err = g.Sync(ctx, localStack(project))

@@ -6,11 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
@@ -20,37 +24,38 @@ import (
 
 // isolatedStack is a project as it runs out of reach of everything.
 type isolatedStack struct {
-	project  *compose.Project
-	breaches []offline.Breach
-	allow    []string
-	routes   []compose.RouteSpec // to the holders, in whose networks the services are
+	project *compose.Project
+	routes  []compose.RouteSpec // to the holders, in whose networks the services are
+	beside  netip.Prefix        // where the gateway meets them
 }
 
-// isolate is a project as an isolated stack, which runs strake's image program.
+// isolate is a project as an isolated stack, which runs strake's image program. A stack of that name that is not of the project is an error.
 func isolate(ctx context.Context, e *engine.Engine, p *compose.Project, program string) (*isolatedStack, error) {
-	have, err := e.Observe(ctx, compose.Scope{Project: offline.Name(p.Name)})
+	name := offline.Name(p.Name)
+	have, err := e.Observe(ctx, compose.Scope{Project: name, Label: labelLocal + "=" + name})
 	if err != nil {
+		return nil, err
+	}
+	if err := isOurs(p.Name, have, true); err != nil {
 		return nil, err
 	}
 	used, err := previewHost{e}.Subnets(ctx)
 	if err != nil {
 		return nil, err
 	}
-	own, err := e.Observe(ctx, compose.Scope{Project: p.Name})
+	st := &isolatedStack{}
+	if i := slices.IndexFunc(have.Networks, func(n compose.Network) bool { return n.Name == localName(name) && len(n.Subnets) == 1 }); i >= 0 {
+		st.beside = have.Networks[i].Subnets[0]
+	} else {
+		st.beside, _ = offline.FreeSubnet(&used, localName(name)) // without one there is none for the stack either, which is said
+	}
+	busy, err := e.Mounted(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	var busy []string
-	for _, c := range own.Containers {
-		for _, m := range c.Mounts {
-			if m.Type == "bind" && c.Status == compose.Running {
-				busy = append(busy, m.Source)
-			}
-		}
-	}
 	p = standin.InVolume(p)
-	st := &isolatedStack{breaches: offline.Breaches(p), allow: p.Settings.Offline.Allow}
-	if st.project, err = offline.Isolate(p, offline.IsolateOptions{Program: program, Engine: have.Engine, Have: have, Used: used, Busy: busy}); err != nil {
+	o := offline.IsolateOptions{Program: program, Engine: have.Engine, Have: have, Used: used, Busy: busy, Breaches: offline.Breaches(p, socketAt(e, have.Engine, p.WorkingDir)), Beside: st.beside}
+	if st.project, err = offline.Isolate(p, o); err != nil {
 		return nil, err
 	}
 	specs, err := compose.Routes(p)
@@ -66,6 +71,53 @@ func isolate(ctx context.Context, e *engine.Engine, p *compose.Project, program 
 	return st, nil
 }
 
+// isOurs refuses a stack that has the name of an isolated one and is not one of the project; wholly refuses one of which anything is not.
+func isOurs(project string, have compose.State, wholly bool) error {
+	foreign := offline.Foreign(project, have)
+	if foreign == "" || !wholly && offline.IsOf(project, have) {
+		return nil
+	}
+	return &compose.HintedError{Err: fmt.Errorf("%s is of a project that is called %s, and not of an isolated stack of %s", foreign, have.Project, project),
+		Next: "give one of the two another name (-p or name:)"}
+}
+
+// socketAt says of a path of the engine's machine why it leads out of every network; "" where it does not, or nothing is known of it. Where
+// the engine is on this machine links are followed, and any socket outside of the project's folder counts, and a folder that holds one.
+func socketAt(e *engine.Engine, on compose.Engine, project string) func(path string) string {
+	return func(path string) string {
+		real := path
+		if !on.Remote {
+			if to, err := filepath.EvalSymlinks(path); err == nil {
+				real = to
+			}
+		}
+		own := e.SocketThere()
+		for _, p := range []string{path, real} {
+			if compose.HoldsEngineSocket(p) || strings.HasPrefix(p+"/", "/run/user/") || p == own || strings.HasPrefix(own, strings.TrimSuffix(p, "/")+"/") {
+				return "it has the engine's socket, and what it starts is not contained"
+			}
+		}
+		if on.Remote || compose.Within(project, real) {
+			return ""
+		}
+		if isSocket(real) {
+			return "it has a socket of the machine's, and who answers there is not contained"
+		}
+		entries, _ := os.ReadDir(real) // what cannot be read is a file, or not there
+		for _, entry := range entries {
+			if entry.Type()&fs.ModeSocket != 0 {
+				return "it has a socket of the machine's, " + entry.Name() + ", and who answers there is not contained"
+			}
+		}
+		return ""
+	}
+}
+
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&fs.ModeSocket != 0
+}
+
 // serve has the change end with the gateway on both sides: it reaches the holders in a network that is closed too.
 func (st *isolatedStack) serve(c *change, show *progress) {
 	g := &gatewayHost{streams: c.streams, engine: c.engine, owner: compose.ConvergeOptions{Owner: owner(c.streams, c.command), Alive: isAlive, NoWait: c.noWait,
@@ -74,7 +126,7 @@ func (st *isolatedStack) serve(c *change, show *progress) {
 		if len(st.routes) == 0 || state.Engine.Remote {
 			return nil, nil
 		}
-		all, err := g.serve(ctx, st.project.Name, st.routes, compose.ClosedOptions(state.Engine))
+		all, err := g.serve(ctx, st.project.Name, st.routes, offline.Closed(st.beside, state.Engine))
 		for i := range all {
 			all[i].Service = strings.TrimPrefix(all[i].Service, offline.HolderOf(""))
 		}
@@ -82,26 +134,22 @@ func (st *isolatedStack) serve(c *change, show *progress) {
 	}
 }
 
-// report reads back what there is of an isolated stack, tries once more to get out of it, and judges.
-func (st *isolatedStack) report(ctx context.Context, e *engine.Engine) (offline.Report, error) {
-	name := st.project.Name
-	ev := offline.Evidence{Want: st.project, Breaches: st.breaches, Allow: st.allow, Guests: map[string][]string{}, Logs: map[string][]byte{}}
+// reportOn reads back what there is of an isolated stack, tries once more to get out of it, and judges.
+func reportOn(ctx context.Context, e *engine.Engine, name string, allow []string) (offline.Report, error) {
+	ev := offline.Evidence{Stack: name, Allow: allow, Guests: map[string][]string{}, Logs: map[string][]byte{}, Sockets: map[string]string{}}
 	var err error
 	if ev.State, err = e.Observe(ctx, compose.Scope{Project: name, Label: labelLocal + "=" + name}); err != nil {
 		return offline.Report{}, err
 	}
 	ev.State.Containers = slices.DeleteFunc(ev.State.Containers, func(c compose.Container) bool { return c.Labels[compose.LabelProject] != name || c.IsOneOff() })
-	askStarting(ctx, e, ev.State.Containers)
-	ours := map[string]bool{gatewayProxy: true}
-	for _, c := range ev.State.Containers {
-		ours[c.Name] = true
+	made, ok := offline.MadeOf(ev.State)
+	if !ok {
+		return offline.Report{}, &compose.HintedError{Err: fmt.Errorf("%s has no sink, which says what it is made of", name), Next: "strake up --isolated brings it up"}
 	}
-	for _, n := range ev.State.Networks {
-		on, err := e.Attached(ctx, n.ID)
-		if err != nil {
-			return offline.Report{}, err
-		}
-		ev.Guests[n.Name] = slices.DeleteFunc(on, func(c string) bool { return ours[c] })
+	ev.Made = made
+	askStarting(ctx, e, ev.State.Containers)
+	if err := readBack(ctx, e, &ev); err != nil {
+		return offline.Report{}, err
 	}
 	var control sync.WaitGroup
 	control.Go(func() { ev.Now = controlNow(ctx, e, ev.State) })
@@ -120,6 +168,38 @@ func (st *isolatedStack) report(ctx context.Context, e *engine.Engine) (offline.
 	return offline.Judge(ev), nil
 }
 
+// readBack reads of the engine who is on the stack's networks, what its containers have mounted, and which of them it starts again and again.
+func readBack(ctx context.Context, e *engine.Engine, ev *offline.Evidence) error {
+	ours := map[string]bool{gatewayProxy: true}
+	for _, c := range ev.State.Containers {
+		ours[c.Name] = true
+		socket := socketAt(e, ev.State.Engine, c.Labels[compose.LabelWorkingDir])
+		for _, m := range c.Mounts {
+			if why := socket(m.Source); m.Type == "bind" && why != "" {
+				ev.Sockets[c.Name] = why
+			}
+		}
+		restarted, err := e.Restarted(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if restarted > 0 && restarted < youngAge {
+			ev.Restarting = append(ev.Restarting, c.Name)
+		}
+	}
+	for _, n := range ev.State.Networks {
+		on, err := e.Attached(ctx, n.ID)
+		if err != nil {
+			return err
+		}
+		ev.Guests[n.Name] = slices.DeleteFunc(on, func(c string) bool { return ours[c] })
+	}
+	return nil
+}
+
+// youngAge is how long a container that the engine started again has to run until it counts as ready.
+const youngAge = 15 * time.Second
+
 // controlNow repeats the negative control in the network of the sink; nil where it cannot be. What the machine's own addresses are is known
 // where the engine is on this one.
 func controlNow(ctx context.Context, e *engine.Engine, state compose.State) *offline.Control {
@@ -130,6 +210,13 @@ func controlNow(ctx context.Context, e *engine.Engine, state compose.State) *off
 		return nil
 	}
 	command := []string{"/strake", "offline", "control"}
+	for _, n := range state.Networks {
+		for _, p := range n.Subnets {
+			if p.Addr().Is4() { // where the machine's own address would be
+				command = append(command, "--machine", p.Masked().Addr().Next().String())
+			}
+		}
+	}
 	if !state.Engine.Remote {
 		for _, a := range machineAddresses() {
 			command = append(command, "--machine", a.String())

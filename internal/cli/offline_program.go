@@ -19,8 +19,8 @@ func offlinePrograms() []*cli.Command {
 		return c
 	}
 	return []*cli.Command{
-		sub(offline.RoleSink, "Answer for the outside.", []string{"listen", "gateway", "at"}, offlineSink),
-		sub(offline.RoleHolder, "Hold a service's network.", []string{"allow"}, offlineHold),
+		sub(offline.RoleSink, "Answer for the outside.", []string{"listen", "gateway", "at", "beside"}, offlineSink),
+		sub(offline.RoleHolder, "Hold a service's network.", []string{"allow", "beside"}, offlineHold),
 		sub("control", "Try to get out.", []string{"machine"}, offlineControl),
 		sub("ready", "Say whether the sink or the holder of this network is ready.", nil, func(*cli.Context) error { return offline.Ready() }),
 	}
@@ -36,6 +36,12 @@ func offlineSink(c *cli.Context) error {
 	if o.Gateways, err = addressesOf(c, "gateway"); err != nil {
 		return err
 	}
+	if o.Known, err = prefixesOf(c, "beside"); err != nil {
+		return err
+	}
+	for _, at := range o.Listen { // whose networks they are
+		o.Known = append(o.Known, netip.PrefixFrom(at, offline.NetworkBits).Masked())
+	}
 	for _, pair := range c.StringSlice("at") {
 		at, service, _ := strings.Cut(pair, "=")
 		a, err := netip.ParseAddr(at)
@@ -50,12 +56,12 @@ func offlineSink(c *cli.Context) error {
 func offlineHold(c *cli.Context) error {
 	s := streamsOf(c)
 	o := offline.HoldOptions{Out: s.Out, Now: s.Now}
-	for _, text := range c.StringSlice("allow") {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			return usagef("write a subnet", "--allow is %q", text)
-		}
-		o.Allow = append(o.Allow, p)
+	var err error
+	if o.Allow, err = prefixesOf(c, "allow"); err == nil {
+		o.Beside, err = prefixesOf(c, "beside")
+	}
+	if err != nil {
+		return err
 	}
 	return offline.Hold(c.Context, o)
 }
@@ -68,6 +74,19 @@ func offlineControl(c *cli.Context) error {
 		return err
 	}
 	return printJSON(s.Out, offline.TryOut(c.Context, s.Now(), machines))
+}
+
+// prefixesOf are the subnets that a flag names.
+func prefixesOf(c *cli.Context, flag string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range c.StringSlice(flag) {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, usagef("write a subnet", "--%s is %q", flag, text)
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 // addressesOf are the addresses that a flag names.

@@ -29,29 +29,29 @@ func newOfflineReport() *cli.Command {
 	}
 }
 
-// offlineReport prints what is known of the isolated stack.
+// offlineReport prints what is known of the isolated stack. What it consists of the stack says itself; of the files only counts what is allowed.
 func offlineReport(ctx context.Context, s Streams, o projectOptions, asJSON bool) error {
-	p, e, err := begin(ctx, s, o)
+	p, project, e, err := beginStack(ctx, s, o)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	program, _, err := ownImage(s)
-	if err != nil {
-		return err
-	}
-	st, err := isolate(ctx, e, p, program)
-	if err != nil {
-		return err
-	}
-	there, err := e.Observe(ctx, compose.Scope{Project: st.project.Name})
+	name := offline.Name(project)
+	there, err := e.Observe(ctx, compose.Scope{Project: name})
 	if err == nil && len(there.Containers) == 0 {
-		err = &compose.HintedError{Err: fmt.Errorf("%s has no isolated stack", p.Name), Next: "strake up --isolated brings it up"}
+		err = &compose.HintedError{Err: fmt.Errorf("%s has no isolated stack", project), Next: "strake up --isolated brings it up"}
+	}
+	if err == nil {
+		err = isOurs(project, there, false)
 	}
 	if err != nil {
 		return err
 	}
-	r, err := st.report(ctx, e)
+	var allow []string
+	if p != nil {
+		allow = p.Settings.Offline.Allow
+	}
+	r, err := reportOn(ctx, e, name, allow)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (c change) prove(ctx context.Context, o upOptions) error {
 	if err != nil && (ctx.Err() != nil || !errors.As(err, &unready)) {
 		return err
 	}
-	r, reportErr := c.isolated.report(ctx, c.engine)
+	r, reportErr := reportOn(ctx, c.engine, c.isolated.project.Name, c.isolated.project.Settings.Offline.Allow)
 	if reportErr != nil {
 		return errors.Join(err, reportErr)
 	}
@@ -95,7 +95,7 @@ func printReport(s Streams, r offline.Report, asJSON bool) error {
 			if a.Allowed {
 				note = "allowed"
 			}
-			rows = append(rows, []string{a.Service, cmp.Or(a.Name, a.Address), numbersText(a.Ports), strings.Join(a.Protocols, ","), strconv.Itoa(a.Count), clockText(a.First), clockText(a.Last), note})
+			rows = append(rows, []string{strings.Join(append([]string{a.Service}, a.With...), ", "), cmp.Or(a.Name, a.Address), numbersText(a.Ports), strings.Join(a.Protocols, ","), strconv.Itoa(a.Count), clockText(a.First), clockText(a.Last), note})
 		}
 		if err := printTable(s.Out, rows); err != nil {
 			return err

@@ -109,6 +109,9 @@ func upOptionsOf(c *cli.Context) (upOptions, error) {
 	if o.Locked = c.Bool("locked"); o.Locked && pull == "always" {
 		return o, usagef("leave one of them out", "--locked uses the images of strake.lock, and --pull always others")
 	}
+	if o.Isolated && o.SeedMode == seed.Layer {
+		return o, usagef("leave --seed-mode out", "--isolated starts from a seed in volumes")
+	}
 	if o.Isolated && (o.Attached != nil || o.Follow || c.Bool("no-start") || scale != nil || c.Bool("no-deps")) {
 		return o, usagef("leave the others out", "--isolated does not go with --follow, --no-start, --no-deps, --scale or what ends up by itself")
 	}
@@ -210,6 +213,9 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		if o.Isolated {
 			program, err := programOn(ctx, s, e)
 			if err != nil {
+				return err
+			}
+			if p, err = p.Select(slices.Concat(d.Services, p.Sharers(d.Services)), false); err != nil {
 				return err
 			}
 			if ch.isolated, err = isolate(ctx, e, p, program); err != nil {

@@ -172,6 +172,41 @@ func (e *Engine) Attached(ctx context.Context, id string) ([]string, error) {
 	return all, nil
 }
 
+// Mounted are the paths of the machine that containers which did not end may write to, but for those of a project.
+// Source: Docker Engine API 1.41, GET /containers/json.
+func (e *Engine) Mounted(ctx context.Context, but string) ([]string, error) {
+	list, err := e.api.ContainerList(ctx, container.ListOptions{})
+	if err != nil {
+		return nil, e.explainCall(ctx, err)
+	}
+	var all []string
+	for _, c := range list {
+		for _, m := range c.Mounts {
+			if m.Type == "bind" && m.RW && c.Labels[compose.LabelProject] != but {
+				all = append(all, m.Source)
+			}
+		}
+	}
+	return all, nil
+}
+
+// Restarted is how long ago the engine started a container again by itself; 0 where it did not, or does not know the container.
+// Source: Docker Engine API 1.41, GET /containers/{id}/json, RestartCount and State.StartedAt.
+func (e *Engine) Restarted(ctx context.Context, id string) (time.Duration, error) {
+	c, err := e.api.ContainerInspect(ctx, id)
+	if err != nil {
+		return 0, absentIsFine(e.explainCall(ctx, err))
+	}
+	if c.RestartCount == 0 || c.State == nil {
+		return 0, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	if err != nil {
+		return 0, nil // it never ran
+	}
+	return max(time.Since(at), 1), nil
+}
+
 func (e *Engine) observeVolumes(ctx context.Context, s compose.Scope, names []string) ([]compose.Volume, error) {
 	list, err := both(ctx, s, names, func(ctx context.Context, f filters.Args) ([]*volume.Volume, error) {
 		answer, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: f})

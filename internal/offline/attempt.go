@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"io"
+	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -41,54 +43,109 @@ type line struct {
 	Control  *Control   `json:"control,omitempty"`
 	// Uncounted is why bare addresses are not counted.
 	Uncounted string `json:"uncounted,omitempty"`
+	// Opened is an address that this network has and that is of none of the stack's networks.
+	Opened string `json:"opened,omitempty"`
+	// Overflow is a service that tried so much that not all of it is kept.
+	Overflow string `json:"overflow,omitempty"`
 }
 
 // tally counts sightings, and prints those that changed.
 type tally struct {
 	mu      sync.Mutex
 	now     func() time.Time
-	all     map[sighting]*sighting
-	changed map[sighting]bool
+	all     map[sighting]*counted
+	kept    map[string]int  // how many, by service
+	beyond  map[string]bool // services of which there are more
+	openeds map[string]bool // that were printed
+}
+
+// counted is a sighting, and when it was printed last as it stood then.
+type counted struct {
+	sighting
+	printed time.Time
+	said    int
 }
 
 func newTally(now func() time.Time) *tally {
-	return &tally{now: now, all: map[sighting]*sighting{}, changed: map[sighting]bool{}}
+	return &tally{now: now, all: map[sighting]*counted{}, kept: map[string]int{}, beyond: map[string]bool{}, openeds: map[string]bool{}}
 }
 
-// mostSightings is the most different sightings that are kept, so that a program that tries one name after another fills nothing.
-const mostSightings = 2000
+// itself is how a holder, which does not know whose it is, says its service.
+const itself = "-"
+
+const (
+	// mostSightings is the most different sightings that are kept of a service, so that one that tries one name after another fills nothing.
+	mostSightings = 1000
+	// printEvery is how often a sighting that goes on is printed.
+	printEvery = 5 * time.Second
+)
 
 // add counts a sighting, so many times.
 func (t *tally) add(a sighting, times int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key := a.key()
-	have, ok := t.all[key]
+	have, ok := t.all[a.key()]
 	if !ok {
-		if len(t.all) >= mostSightings {
+		if t.kept[a.Service] >= mostSightings {
+			if _, said := t.beyond[a.Service]; !said {
+				t.beyond[a.Service] = false
+			}
 			return
 		}
-		a.First, a.Count = t.now().UTC(), 0
-		have = &a
-		t.all[key] = have
+		t.kept[a.Service]++
+		have = &counted{sighting: a, said: -1}
+		have.First, have.Count = t.now().UTC(), 0
+		t.all[a.key()] = have
 	}
 	have.Last = t.now().UTC()
 	have.Count += times
-	t.changed[key] = true
 }
 
-// flush prints what changed since the last time.
-func (t *tally) flush(w io.Writer) error {
+// flush prints what changed and was not printed for a while; whole is whether all that changed is.
+func (t *tally) flush(w io.Writer, whole bool) error {
 	t.mu.Lock()
 	var out []sighting
-	for key := range t.changed {
-		out = append(out, *t.all[key])
+	now := t.now()
+	for _, c := range t.all {
+		if c.said != c.Count && (whole || c.said < 0 || now.Sub(c.printed) >= printEvery) {
+			c.said, c.printed = c.Count, now
+			out = append(out, c.sighting)
+		}
 	}
-	clear(t.changed)
+	var lines []line
+	for service, said := range t.beyond {
+		if !said {
+			t.beyond[service] = true
+			lines = append(lines, line{Overflow: cmp.Or(service, itself)})
+		}
+	}
 	t.mu.Unlock()
 	slices.SortFunc(out, compareSightings)
 	for _, a := range out {
-		if err := say(w, line{Sighting: &a}); err != nil {
+		lines = append(lines, line{Sighting: &a})
+	}
+	for _, l := range lines {
+		if err := say(w, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watch prints each address of this network that is of none of those, once.
+func (t *tally) watch(w io.Writer, known []netip.Prefix) error {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // it is looked at again
+	}
+	for _, a := range addresses {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil || p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast() || t.openeds[p.String()] ||
+			slices.ContainsFunc(known, func(k netip.Prefix) bool { return k.Contains(p.Addr().Unmap()) }) {
+			continue
+		}
+		t.openeds[p.String()] = true
+		if err := say(w, line{Opened: p.String()}); err != nil {
 			return err
 		}
 	}

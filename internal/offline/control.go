@@ -23,7 +23,8 @@ type Control struct {
 type Try struct {
 	What   string `json:"what"` // "a public address", "the machine's address", "a public name"
 	To     string `json:"to"`
-	Got    string `json:"got"` // what came of it, for people
+	Via    string `json:"via,omitempty"` // the interface that it had to leave by; "" as routes say
+	Got    string `json:"got"`           // what came of it, for people
 	Failed bool   `json:"failed"`
 }
 
@@ -44,8 +45,8 @@ func publicAddresses() []string { return []string{"1.1.1.1:443", "8.8.8.8:53", "
 // machinePorts are tried on the machine's own addresses. One that refuses answers too: what counts is that it is reached.
 func machinePorts() []int { return []int{22, 80, 7080} }
 
-// TryOut tries to get out of the network that it is called in, which is a sink's: to public addresses, to the machines', and by a public name,
-// which may lead to an address of this network alone.
+// TryOut tries to get out of the network that it is called in, which is a sink's: to public addresses and to the machines', as routes say and by
+// each interface whatever routes say, and by a public name, which may lead to an address of this network alone.
 func TryOut(ctx context.Context, now time.Time, machines []netip.Addr) Control {
 	var sinks []netip.Addr
 	own, _ := net.InterfaceAddrs() // without them the name leads elsewhere, which is said
@@ -56,17 +57,19 @@ func TryOut(ctx context.Context, now time.Time, machines []netip.Addr) Control {
 	}
 
 	c := Control{At: now.UTC()}
-	for _, to := range publicAddresses() {
-		c.Tries = append(c.Tries, Try{What: "a public address", To: to})
-	}
-	for _, m := range machines {
-		for _, port := range machinePorts() {
-			c.Tries = append(c.Tries, Try{What: "the machine's address", To: net.JoinHostPort(m.String(), strconv.Itoa(port))})
+	for _, via := range append([]string{""}, interfaces()...) {
+		for _, to := range publicAddresses() {
+			c.Tries = append(c.Tries, Try{What: "a public address", To: to, Via: via})
+		}
+		for _, m := range machines {
+			for _, port := range machinePorts() {
+				c.Tries = append(c.Tries, Try{What: "the machine's address", To: net.JoinHostPort(m.String(), strconv.Itoa(port)), Via: via})
+			}
 		}
 	}
 	var all sync.WaitGroup
 	for i := range c.Tries {
-		all.Go(func() { c.Tries[i].Got, c.Tries[i].Failed = reach(ctx, c.Tries[i].To) })
+		all.Go(func() { c.Tries[i].Got, c.Tries[i].Failed = reach(ctx, c.Tries[i].To, c.Tries[i].Via) })
 	}
 	name := Try{What: "a public name", To: controlName[:len(controlName)-1]}
 	all.Go(func() { name.Got, name.Failed = look(ctx, sinks) })
@@ -75,9 +78,25 @@ func TryOut(ctx context.Context, now time.Time, machines []netip.Addr) Control {
 	return c
 }
 
-// reach is what comes of a connection, and whether it failed. One that is refused has been there.
-func reach(ctx context.Context, to string) (got string, failed bool) {
+// interfaces are the names of this network's interfaces, but for the loopback.
+func interfaces() []string {
+	var names []string
+	all, _ := net.Interfaces() // without them it is tried as routes say
+	for _, i := range all {
+		if i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
+			names = append(names, i.Name)
+		}
+	}
+	return names
+}
+
+// reach is what comes of a connection, and whether it failed. One that is refused has been there; of what is not understood nothing is known,
+// which is no failure.
+func reach(ctx context.Context, to, via string) (got string, failed bool) {
 	d := net.Dialer{Timeout: controlPatience}
+	if via != "" {
+		d.Control = leaveBy(via)
+	}
 	conn, err := d.DialContext(ctx, "tcp", to)
 	switch timeout := (net.Error)(nil); {
 	case err == nil:
@@ -92,7 +111,7 @@ func reach(ctx context.Context, to string) (got string, failed bool) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Sprintf("no answer within %s", controlPatience), true
 	default:
-		return err.Error(), true
+		return err.Error(), false
 	}
 }
 

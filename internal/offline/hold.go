@@ -5,14 +5,16 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // HoldOptions say what a holder lets through.
 type HoldOptions struct {
-	Allow []netip.Prefix // the stack's own networks
-	Out   io.Writer      // what it counted, a line of JSON each
-	Now   func() time.Time
+	Allow  []netip.Prefix // the stack's own networks
+	Beside []netip.Prefix // the network in which the gateway is, if there is one
+	Out    io.Writer      // what it counted, a line of JSON each
+	Now    func() time.Time
 }
 
 // countEvery is how often counters are read.
@@ -39,15 +41,16 @@ func Hold(ctx context.Context, o HoldOptions) error {
 	t := newTally(o.Now)
 	tick := time.NewTicker(countEvery)
 	defer tick.Stop()
-	last := map[sighting]int{}
+	last, known := map[sighting]int{}, append(slices.Clone(o.Allow), o.Beside...)
 	for {
+		ended := false
 		select {
 		case <-ctx.Done():
-			return errors.Join(readCounters(count, t, last), t.flush(o.Out))
+			ended = true
 		case <-tick.C:
-			if err := errors.Join(readCounters(count, t, last), t.flush(o.Out)); err != nil {
-				return err
-			}
+		}
+		if err := errors.Join(readCounters(count, t, last), t.flush(o.Out, ended), t.watch(o.Out, known)); err != nil || ended {
+			return err
 		}
 	}
 }

@@ -30,8 +30,14 @@ func HolderOf(service string) string { return "strake-net-" + service }
 // Name is the name of the isolated stack of a project.
 func Name(project string) string { return project + "-isolated" }
 
+// NetworkBits is how many bits the prefixes of isolated networks have.
+const NetworkBits = 24
+
 // pool is where isolated networks are, each of 254 addresses: the first half is given by Isolate, the other by the engine.
-var pool = compose.Pool{Prefix: netip.MustParsePrefix("10.224.0.0/16"), Bits: 24}
+var pool = compose.Pool{Prefix: netip.MustParsePrefix("10.224.0.0/16"), Bits: NetworkBits}
+
+// FreeSubnet is a subnet for one more network of an isolated stack, which is added to used; false where none is free.
+func FreeSubnet(used *[]netip.Prefix, name string) (netip.Prefix, bool) { return pool.Free(used, name) }
 
 // Where in a network what Isolate adds is: the machine that it is on would be the first.
 const (
@@ -49,8 +55,12 @@ type IsolateOptions struct {
 	Have compose.State
 	// Used are the subnets that anything on the engine's machine uses.
 	Used []netip.Prefix
-	// Busy are paths that containers which run have mounted: they are read-only in the isolated stack, so that no two servers write to one.
+	// Busy are paths that containers which run may write to: they are read-only in the isolated stack, so that no two servers write to one.
 	Busy []string
+	// Breaches are what cannot be contained, as Breaches finds it.
+	Breaches []Breach
+	// Beside is the subnet in which the gateway meets the stack; the zero value where it does not.
+	Beside netip.Prefix
 }
 
 // Breach is what of a project cannot be contained, so that nothing is proven of it.
@@ -62,10 +72,9 @@ type Breach struct {
 // isolation is one run of Isolate.
 type isolation struct {
 	IsolateOptions
-	in, out  *compose.Project
-	subnets  map[string]netip.Prefix // by network
-	order    []string                // the services that have networks of their own, which is the order of their addresses
-	breaches []Breach
+	in, out *compose.Project
+	subnets map[string]netip.Prefix // by network
+	order   []string                // the services that have networks of their own, which is the order of their addresses
 }
 
 // Isolate is a project as a stack of its own, out of whose networks nothing leads. p is not changed; Breaches says what of it is not
@@ -107,8 +116,9 @@ func hasNetworks(s compose.Service) bool {
 	return s.NetworkMode == "" || s.NetworkMode == "bridge" || s.NetworkMode == "default"
 }
 
-// Breaches are what of a project cannot be contained, by service.
-func Breaches(p *compose.Project) []Breach {
+// Breaches are what of a project cannot be contained, by service. socket says of a path of the machine why it leads out of every network, such
+// as that it is the engine's socket; "" where it does not.
+func Breaches(p *compose.Project, socket func(path string) string) []Breach {
 	var all []Breach
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
 		s := p.Services[name]
@@ -117,12 +127,23 @@ func Breaches(p *compose.Project) []Breach {
 				all = append(all, Breach{name, fmt.Sprintf(format, args...)})
 			}
 		}
-		add(s.NetworkMode == "host", "it uses the machine's own network (network_mode: host)")
-		add(strings.HasPrefix(s.NetworkMode, "container:"), "it uses the network of a container of no one's concern here (network_mode: %s)", s.NetworkMode)
-		add(s.Pid == "host" || strings.HasPrefix(s.Pid, "container:"), "it sees processes of others, whose networks it can enter (pid: %s)", s.Pid)
-		add(s.UseAPISocket, "it has the engine's socket, and what it starts is not contained (use_api_socket)")
-		for _, m := range s.Volumes {
-			add(m.Type == "bind" && compose.HoldsEngineSocket(m.Source), "it has the engine's socket, and what it starts is not contained (%s)", m.Source)
+		look := func(s compose.Service) {
+			add(s.NetworkMode == "host", "it uses the machine's own network (network_mode: host)")
+			add(strings.HasPrefix(s.NetworkMode, "container:"), "it uses the network of a container that is none of the stack's (network_mode: %s)", s.NetworkMode)
+			add(s.Pid == "host" || strings.HasPrefix(s.Pid, "container:"), "it sees processes of others, whose networks it can enter (pid: %s)", s.Pid)
+			add(s.UseAPISocket, "it has the engine's socket, and what it starts is not contained (use_api_socket)")
+			for _, m := range s.Volumes {
+				if m.Type == "bind" {
+					why := socket(m.Source)
+					add(why != "", "%s (%s)", why, m.Source)
+				}
+			}
+		}
+		look(s)
+		for _, h := range s.PreStart {
+			hook := compose.Service{}
+			hook.ContainerSpec = h.ContainerSpec
+			look(hook)
 		}
 	}
 	return all
@@ -138,13 +159,16 @@ func (v *isolation) warn(format string, args ...any) {
 // volumes makes all volumes the stack's own, so that what runs already is not touched.
 func (v *isolation) volumes() {
 	for key, was := range v.out.Volumes {
-		if bool(was.External) {
+		own := compose.VolumeSpec{Name: v.out.Name + "_" + key, Labels: was.Labels, CustomLabels: v.of(was.CustomLabels)}
+		switch {
+		case bool(was.External):
 			v.warn("volume %s is external: the isolated stack has an empty one of its own", key)
+		case was.DriverOpts["type"] == "tmpfs":
+			own.DriverOpts = was.DriverOpts
+		case was.Driver != "" && was.Driver != "local", len(was.DriverOpts) > 0: // what is in it may be somewhere else, and be what runs already
+			v.warn("volume %s has a driver or options: the isolated stack has a plain, empty one of its own", key)
 		}
-		v.out.Volumes[key] = compose.VolumeSpec{Name: v.out.Name + "_" + key, Driver: was.Driver, DriverOpts: was.DriverOpts, Labels: was.Labels, CustomLabels: was.CustomLabels}
-		if bool(was.External) {
-			v.out.Volumes[key] = compose.VolumeSpec{Name: v.out.Name + "_" + key, Labels: was.Labels, CustomLabels: was.CustomLabels}
-		}
+		v.out.Volumes[key] = own
 	}
 }
 
@@ -165,8 +189,8 @@ func (v *isolation) networks() error {
 			return err
 		}
 		v.subnets[key] = subnet
-		n := compose.NetworkSpec{Name: name, Internal: true, DriverOpts: compose.ClosedOptions(v.Engine), Labels: was.Labels, CustomLabels: was.CustomLabels}
-		n.Ipam.Config = []*compose.AddressPool{{Subnet: subnet.String(), IPRange: upperHalf(subnet).String()}}
+		n := Closed(subnet, v.Engine)
+		n.Name, n.Labels, n.CustomLabels = name, was.Labels, v.of(was.CustomLabels)
 		v.out.Networks[key] = n
 	}
 	return nil
@@ -184,6 +208,14 @@ func (v *isolation) subnet(name string) (netip.Prefix, error) {
 		return subnet, &compose.HintedError{Err: fmt.Errorf("no subnet of %s is free for network %s", pool.Prefix, name), Next: "take isolated stacks down: strake ls shows what there is"}
 	}
 	return subnet, nil
+}
+
+// Closed is a network without a way out. The engine gives only addresses of its second half, and nobody has the first one, which is where the
+// machine itself would be.
+func Closed(subnet netip.Prefix, e compose.Engine) compose.NetworkSpec {
+	n := compose.NetworkSpec{Internal: true, DriverOpts: compose.ClosedOptions(e), EnableIPv6: new(false)}
+	n.Ipam.Config = []*compose.AddressPool{{Subnet: subnet.String(), IPRange: upperHalf(subnet).String()}}
+	return n
 }
 
 // upperHalf is the second half of a subnet.

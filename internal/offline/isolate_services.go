@@ -15,9 +15,9 @@ func (v *isolation) program(name, role string, command ...string) compose.Servic
 	s := compose.Service{Name: name}
 	s.Image, s.PullPolicy, s.Entrypoint, s.Command = v.Program, "never", []string{"/strake", "offline"}, append([]string{role}, command...)
 	s.CapDrop, s.CapAdd, s.SecurityOpt = []string{"ALL"}, []string{"NET_ADMIN"}, []string{"no-new-privileges:true"}
-	s.Logging = &compose.Logging{Driver: "json-file"} // what it counted is read from there
+	s.Logging = &compose.Logging{Driver: "json-file", Options: map[string]string{"max-size": "1g", "max-file": "1"}} // what it counted is read from there: all of it, whatever the engine usually keeps
 	s.Labels = map[string]string{LabelRole: role}
-	s.CustomLabels = map[string]string{compose.LabelProject: v.out.Name, compose.LabelService: name, compose.LabelOneOff: "False",
+	s.CustomLabels = map[string]string{LabelOf: v.in.Name, compose.LabelProject: v.out.Name, compose.LabelService: name, compose.LabelOneOff: "False",
 		compose.LabelWorkingDir: v.in.WorkingDir, compose.LabelConfigFiles: strings.Join(v.in.ComposeFiles, ",")}
 	interval := compose.Duration(time.Minute) // it is asked when it begins, and each time costs the start of a program
 	s.HealthCheck = &compose.HealthCheck{Test: []string{"CMD", "/strake", "offline", "ready"}, Interval: &interval}
@@ -30,19 +30,26 @@ func (v *isolation) service(s compose.Service) {
 	if s.Build != nil { // that of the project, so that it is not built once more
 		s.Image = compose.ImageName(v.in, s)
 	}
-	s.CustomLabels = maps.Clone(s.CustomLabels)
+	s.CustomLabels = v.of(s.CustomLabels)
 	s.CustomLabels[compose.LabelProject] = v.out.Name
 	if n := replicas(s); n > 1 {
 		v.warn("service %s: the isolated stack has one container of it, not %d", s.Name, n)
+		s.Scale = nil
 	}
-	s.Scale = nil
-	if s.Deploy != nil {
+	if s.Deploy != nil && replicas(s) > 1 {
 		deploy := *s.Deploy
 		deploy.Replicas = nil
 		s.Deploy = &deploy
 	}
 	s.ContainerName, s.Ports, s.Develop = "", nil, nil
 	s.Volumes = v.mounts(s)
+	s.VolumesFrom = slices.Clone(s.VolumesFrom)
+	for i, from := range s.VolumesFrom {
+		if strings.HasPrefix(from, "container:") && !strings.HasSuffix(from, ":ro") {
+			s.VolumesFrom[i] = strings.TrimSuffix(from, ":rw") + ":ro"
+			v.warn("service %s: volumes_from %s is read-only in the isolated stack", s.Name, from)
+		}
+	}
 	owner, held := v.owner(s.Name)
 	if held {
 		s = inNetworkOf(s, HolderOf(owner))
@@ -59,6 +66,7 @@ func (v *isolation) service(s compose.Service) {
 		if held && (hasNetworks(hook) || strings.HasPrefix(hook.NetworkMode, "service:")) {
 			hook = inNetworkOf(hook, HolderOf(owner))
 		}
+		hook.Volumes = v.mounts(hook)
 		s.PreStart[i].ContainerSpec = hook.ContainerSpec
 	}
 	v.out.Services[s.Name] = s
@@ -136,10 +144,16 @@ func (v *isolation) holder(was compose.Service) compose.Service {
 		networks[key] = &at
 		allow = append(allow, "--allow", v.subnets[key].String())
 	}
+	if v.Beside.IsValid() {
+		allow = append(allow, "--beside", v.Beside.String())
+	}
 	h := v.program(name, RoleHolder, allow...)
 	h.Labels[LabelFor] = was.Name
 	h.Networks, h.DNS = networks, []string{v.sinkAddress(was.Name)}
 	h.Hostname, h.DomainName, h.DNSOpts, h.DNSSearch, h.ExtraHosts = was.Hostname, was.DomainName, was.DNSOpts, was.DNSSearch, was.ExtraHosts
+	if len(h.DNSSearch) == 0 {
+		h.DNSSearch = []string{"."} // not those of the machine, which would make outside names of single labels
+	}
 	for sysctl, value := range was.Sysctls {
 		if ofNetwork(sysctl) {
 			if h.Sysctls == nil {
@@ -211,8 +225,14 @@ func (v *isolation) sink() {
 			command = append(command, "--at", at(v.subnets[key], firstHolderAt+slices.Index(v.order, name)).String()+"="+name)
 		}
 	}
-	s := v.program(SinkService, RoleSink, command...)
+	s := v.program(SinkService, RoleSink)
+	if v.Beside.IsValid() {
+		command = append(command, "--beside", v.Beside.String())
+	}
+	s.Labels[LabelMade] = v.made()
+	s.Command = append(s.Command, command...)
 	s.Networks = networks
+	s.DNSSearch = []string{"."}
 	s.DNS = []string{at(v.subnets[slices.Min(slices.Collect(maps.Keys(v.subnets)))], sinkAt).String()}
 	v.out.Services[SinkService] = s
 }

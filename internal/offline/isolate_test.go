@@ -31,9 +31,10 @@ services:
     scale: 3
   db: {image: "db:1", container_name: the-db, networks: [back], volumes: ["data:/data"]}
   shell: {image: "tool:1", network_mode: "service:db"}
-  alone: {image: "tool:1", network_mode: none}
+  alone: {image: "tool:1", network_mode: none, volumes: ["there:/x"]}
+  off: {image: "tool:1", scale: 0}
 networks: {front: {}, back: {name: company, external: true}}
-volumes: {data: {name: company-data}}
+volumes: {data: {name: company-data}, there: {driver_opts: {type: none, o: bind, device: /srv}}}
 `
 
 func load(t *testing.T, file string) *compose.Project {
@@ -76,6 +77,12 @@ func TestIsolate_LeadsNowhere(t *testing.T) {
 			if s.NetworkMode != want || len(s.Networks) > 0 || len(s.Ports) > 0 || len(s.DNS) > 0 || len(s.ExtraHosts) > 0 || s.ContainerName != "" {
 				t.Errorf("service %s has network_mode %q, networks %v, ports %v, container_name %q, want it in %s alone", name, s.NetworkMode, s.Networks, s.Ports, s.ContainerName, want)
 			}
+		}
+		if v := p.Volumes["there"]; v.Driver != "" || len(v.DriverOpts) > 0 {
+			t.Errorf("volume there is %+v, want a plain one: its folder may be that of what runs", v)
+		}
+		if made := p.Services[offline.SinkService].Labels[offline.LabelMade]; !strings.Contains(made, `"shell"`) || strings.Contains(made, `"off"`) {
+			t.Errorf("the sink says that %s was made, want shell and not off, which has no container", made)
 		}
 		if v := p.Volumes["data"]; v.Name != "shop-isolated_data" || bool(v.External) {
 			t.Errorf("volume data is %+v, want one of the stack's own", v)
@@ -172,6 +179,12 @@ services:
 }
 
 func TestBreaches_NamesWhatIsNotContained(t *testing.T) {
+	socket := func(path string) string {
+		if compose.HoldsEngineSocket(path) {
+			return "it has the engine's socket"
+		}
+		return ""
+	}
 	p := load(t, `
 name: shop
 services:
@@ -180,13 +193,14 @@ services:
   socket: {image: a, volumes: ["/var/run/docker.sock:/var/run/docker.sock"]}
   run: {image: a, volumes: ["/run:/host/run:ro"]}
   pid: {image: a, pid: host}
+  hook: {image: a, pre_start: [{image: b, volumes: ["/var/run/docker.sock:/s"]}]}
   fine: {image: a, volumes: ["/srv:/srv"], privileged: true}
 `)
 	var got []string
-	for _, b := range offline.Breaches(p) {
+	for _, b := range offline.Breaches(p, socket) {
 		got = append(got, b.Service)
 	}
-	if want := []string{"foreign", "host", "pid", "run", "socket"}; !slices.Equal(got, want) {
+	if want := []string{"foreign", "hook", "host", "pid", "run", "socket"}; !slices.Equal(got, want) {
 		t.Errorf("Breaches = %q, want %q", got, want)
 	}
 }
@@ -199,8 +213,8 @@ var (
 // evidence is that of a stack of one service of which all is as it should be.
 func evidence(t *testing.T) offline.Evidence {
 	t.Helper()
-	want := isolate(t, "name: shop\nservices: {web: {image: a}}\n", "1.48")
-	network := compose.Network{ID: "n1", Name: "shop-isolated_default", Internal: true, Closed: true, Created: began, Labels: map[string]string{compose.LabelProject: "shop-isolated"}}
+	made := offline.Made{Services: []string{offline.SinkService, "strake-net-web", "web"}, Networks: []string{"shop-isolated_default"}}
+	network := compose.Network{ID: "n1", Name: "shop-isolated_default", Internal: true, Closed: true, Created: began, Labels: map[string]string{compose.LabelProject: "shop-isolated", offline.LabelOf: "shop"}}
 	container := func(service, role string) compose.Container {
 		c := compose.Container{ID: "id-" + service, Name: "shop-isolated-" + service + "-1", Status: compose.Running, Created: began.Add(time.Second), Networks: map[string]string{},
 			Labels: map[string]string{compose.LabelProject: "shop-isolated", compose.LabelService: service}}
@@ -216,7 +230,7 @@ func evidence(t *testing.T) offline.Evidence {
 		t.Fatal(err)
 	}
 	start := `{"began":"2026-01-02T03:04:05Z"}` + "\n"
-	return offline.Evidence{Want: want, State: compose.State{Containers: []compose.Container{sink, holder, web}, Networks: []compose.Network{network}},
+	return offline.Evidence{Stack: "shop-isolated", Made: made, State: compose.State{Containers: []compose.Container{sink, holder, web}, Networks: []compose.Network{network}},
 		Logs: map[string][]byte{sink.Name: fmt.Appendf([]byte(start), "{\"control\":%s}\n", control), holder.Name: []byte(start)}, Now: &held}
 }
 
@@ -233,6 +247,7 @@ func TestJudge_ProvesOnlyWhatHolds(t *testing.T) {
 	}{
 		{"internal", "leads out", func(e *offline.Evidence) { e.State.Networks[0].Internal = false }},
 		{"closed", "leads to the machine", func(e *offline.Evidence) { e.State.Networks[0].Closed = false }},
+		{"another one", "not the one that was made", func(e *offline.Evidence) { delete(e.State.Networks[0].Labels, offline.LabelOf) }},
 		{"gone", "is gone", func(e *offline.Evidence) {
 			e.State.Networks = nil
 			for _, c := range e.State.Containers {
@@ -243,7 +258,15 @@ func TestJudge_ProvesOnlyWhatHolds(t *testing.T) {
 		{"second network", "on network other too", func(e *offline.Evidence) { e.State.Containers[1].Networks["other"] = "n2" }},
 		{"its own network", "not in the network of a holder", func(e *offline.Evidence) { e.State.Containers[2].NetworkMode = "" }},
 		{"guest", "none of the stack's, is on network", func(e *offline.Evidence) { e.Guests = map[string][]string{"shop-isolated_default": {"stranger"}} }},
-		{"breach", "not contained: it has the engine's socket", func(e *offline.Evidence) { e.Breaches = []offline.Breach{{"web", "it has the engine's socket"}} }},
+		{"breach", "not contained: it has the engine's socket", func(e *offline.Evidence) { e.Made.Breaches = []offline.Breach{{"web", "it has the engine's socket"}} }},
+		{"a socket that is mounted", "shop-isolated-web-1 is not contained: it has a socket", func(e *offline.Evidence) { e.Sockets = map[string]string{"shop-isolated-web-1": "it has a socket"} }},
+		{"restarting", "not ready: web", func(e *offline.Evidence) { e.Restarting = []string{"shop-isolated-web-1"} }},
+		{"opened for a while", "web was on a network that is none of the stack's, at 10.9.0.3/16", func(e *offline.Evidence) {
+			e.Logs["shop-isolated-strake-net-web-1"] = append(e.Logs["shop-isolated-strake-net-web-1"], `{"opened":"10.9.0.3/16"}`+"\n"...)
+		}},
+		{"too much", "service web tried so much", func(e *offline.Evidence) {
+			e.Logs["shop-isolated-strake-net-web-1"] = append(e.Logs["shop-isolated-strake-net-web-1"], `{"overflow":"-"}`+"\n"...)
+		}},
 		{"control got out", "got out: the machine's address 10.0.0.1:22", func(e *offline.Evidence) { e.Now = &out }},
 		{"no control", "no negative control", func(e *offline.Evidence) {
 			e.Logs["shop-isolated-strake-sink-1"] = []byte(`{"began":"2026-01-02T03:04:05Z"}`)

@@ -178,7 +178,7 @@ func References(p *compose.Project, builds []compose.BuildRef) []string {
 	one.DisabledServices = map[string]compose.Service{}
 	built := map[string]bool{}
 	for name, s := range one.Services {
-		if s.Build != nil || p.Settings.Services[name].StandIn { // what a stand-in runs is strake's own
+		if s.Build != nil || p.Settings.Services[name].StandIn || s.Labels[LabelRole] != "" { // what these run is strake's own
 			built[compose.ImageName(p, s)] = true
 		}
 	}

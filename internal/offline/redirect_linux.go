@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -58,4 +59,12 @@ func firstInterface() (int, error) {
 		}
 	}
 	return 0, errors.New("it has no network")
+}
+
+// leaveBy has a connection leave by an interface, also where no route leads there. Source: socket(7), SO_BINDTODEVICE.
+func leaveBy(name string) func(network, address string, c syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error {
+		var err error
+		return errors.Join(c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), name) }), err)
+	}
 }

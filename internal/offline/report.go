@@ -36,6 +36,7 @@ type Report struct {
 // Attempt is what a service tried to reach outside of its stack.
 type Attempt struct {
 	Service   string    `json:"service"`
+	With      []string  `json:"with,omitempty"`    // services that use its network too: it may have been one of them
 	Name      string    `json:"name,omitempty"`    // that it asked for
 	Address   string    `json:"address,omitempty"` // that it used without a name
 	Ports     []int     `json:"ports"`
@@ -60,10 +61,13 @@ func (r Report) Wanted() []Attempt {
 
 // Evidence is what was read back of an isolated stack.
 type Evidence struct {
-	// Want is the project as Isolate made it, Breaches what of it is not contained.
-	Want     *compose.Project
-	Breaches []Breach
-	State    compose.State // the networks that the gateway reaches it by included
+	Stack string
+	Made  Made          // as the sink says
+	State compose.State // the networks that the gateway reaches it by included
+	// Restarting are containers that the engine has started again, and that began a moment ago.
+	Restarting []string
+	// Sockets says, by container, why it leads out of every network, as of what it has mounted.
+	Sockets map[string]string
 	// Guests are the containers that are on networks of the stack and none of it, by network, but for the gateway's.
 	Guests map[string][]string
 	Logs   map[string][]byte // of the sink and the holders, by container
@@ -73,9 +77,14 @@ type Evidence struct {
 
 // Judge says what the evidence of an isolated stack comes to.
 func Judge(e Evidence) Report {
-	r := Report{Stack: e.Want.Name, Engine: e.State.Engine.Name, Why: []string{}, NotReady: []string{}, Uncounted: []Breach{}, Networks: []Network{}, Control: []Control{}, Attempts: []Attempt{}, Images: map[string]string{}}
-	for _, b := range e.Breaches {
+	r := Report{Stack: e.Stack, Engine: e.State.Engine.Name, Why: []string{}, NotReady: []string{}, Uncounted: []Breach{}, Networks: []Network{}, Control: []Control{}, Attempts: []Attempt{}, Images: map[string]string{}}
+	for _, b := range e.Made.Breaches {
 		r.against("service %s is not contained: %s", b.Service, b.Why)
+	}
+	for _, c := range e.State.Containers {
+		if why := e.Sockets[c.Name]; why != "" && !slices.ContainsFunc(e.Made.Breaches, func(b Breach) bool { return b.Service == c.Service() }) {
+			r.against("container %s is not contained: %s", c.Name, why)
+		}
 	}
 	e.judgeNetworks(&r)
 	e.judgeContainers(&r)
@@ -87,6 +96,9 @@ func Judge(e Evidence) Report {
 	}
 	e.judgeControl(&r)
 	r.Attempts = merge(seen, e.Allow)
+	for i := range r.Attempts {
+		r.Attempts[i].With = e.Made.Shared[r.Attempts[i].Service]
+	}
 	slices.Sort(r.NotReady)
 	r.Ready = len(r.NotReady) == 0
 	if !r.Ready {
@@ -115,6 +127,9 @@ func (e Evidence) judgeNetworks(r *Report) {
 		if !n.Closed {
 			r.against("network %s leads to the machine that it is on", n.Name)
 		}
+		if n.Labels[compose.LabelProject] == e.Stack && n.Labels[LabelOf] == "" {
+			r.against("network %s is not the one that was made", n.Name)
+		}
 		for _, guest := range slices.Sorted(slices.Values(e.Guests[n.Name])) {
 			r.against("container %s, which is none of the stack's, is on network %s", guest, n.Name)
 		}
@@ -125,9 +140,9 @@ func (e Evidence) judgeNetworks(r *Report) {
 			}
 		}
 	}
-	for _, n := range e.Want.Networks {
-		if !there[n.Name] {
-			r.against("network %s is gone", n.Name)
+	for _, name := range e.Made.Networks {
+		if !there[name] {
+			r.against("network %s is gone", name)
 		}
 	}
 }
@@ -144,12 +159,12 @@ func (e Evidence) judgeContainers(r *Report) {
 		}
 	}
 	excused := map[string]bool{}
-	for _, b := range e.Breaches {
+	for _, b := range e.Made.Breaches {
 		excused[b.Service] = true // it was said already
 	}
 	found := map[string]compose.Container{}
 	for _, c := range e.State.Containers {
-		if c.Labels[compose.LabelProject] != e.Want.Name {
+		if c.Labels[compose.LabelProject] != e.Stack {
 			continue
 		}
 		found[c.Service()] = c
@@ -162,10 +177,17 @@ func (e Evidence) judgeContainers(r *Report) {
 			r.against("container %s is not in the network of a holder", c.Name)
 		}
 	}
-	for _, name := range e.Want.ServiceNames() {
+	for _, name := range e.Made.Services {
 		c, ok := found[name]
+		if !ok && slices.Contains(e.Made.Steps, name) {
+			continue // a seed did it
+		}
 		if image := c.Image; image != "" && c.Labels[LabelRole] == "" {
 			r.Images[name] = image
+		}
+		if slices.Contains(e.Restarting, c.Name) {
+			r.NotReady = append(r.NotReady, name)
+			continue
 		}
 		if runs := c.Status == compose.Running && c.Health != compose.Unhealthy && c.Health != compose.Starting; !ok || !runs && !(c.Status == compose.Exited && c.ExitCode == 0 && c.Labels[LabelRole] == "") {
 			r.NotReady = append(r.NotReady, name)
@@ -218,6 +240,10 @@ func (e Evidence) readLog(r *Report, c compose.Container) []sighting {
 			run[l.Sighting.key()] = *l.Sighting
 		case l.Control != nil && c.Labels[LabelRole] == RoleSink:
 			r.Control = append(r.Control, *l.Control)
+		case l.Opened != "":
+			r.against("%s was on a network that is none of the stack's, at %s", service, l.Opened)
+		case l.Overflow != "":
+			r.against("service %s tried so much that not all of it is kept", cmp.Or(strings.TrimPrefix(l.Overflow, itself), service))
 		case l.Uncounted != "":
 			b := Breach{service, l.Uncounted}
 			if !slices.Contains(r.Uncounted, b) {

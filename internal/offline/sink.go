@@ -18,6 +18,7 @@ import (
 // SinkOptions say where a sink answers, and who asks it.
 type SinkOptions struct {
 	Listen   []netip.Addr          // its own addresses, one on each network
+	Known    []netip.Prefix        // the stack's networks, that of the gateway included
 	Gateways []netip.Addr          // where the machine's own address would be, for the control
 	At       map[netip.Addr]string // services by address
 	Out      io.Writer             // what it saw, a line of JSON each
@@ -63,13 +64,14 @@ func Sink(ctx context.Context, o SinkOptions) error {
 		tick := time.NewTicker(countEvery)
 		defer tick.Stop()
 		for {
+			ended := false
 			select {
 			case <-ctx.Done():
-				return s.tally.flush(o.Out)
+				ended = true
 			case <-tick.C:
-				if err := s.tally.flush(o.Out); err != nil {
-					return err
-				}
+			}
+			if err := errors.Join(s.tally.flush(o.Out, ended), s.tally.watch(o.Out, o.Known)); err != nil || ended {
+				return err
 			}
 		}
 	})
