@@ -210,6 +210,17 @@ func TestRead_RefusesHostileMembers(t *testing.T) {
 	}
 }
 
+// TestRead_KeepsLittle: what is packed to nothing must not fill the memory.
+func TestRead_KeepsLittle(t *testing.T) {
+	var many []member
+	for i := range 20 {
+		many = append(many, blob(fmt.Sprintf("{%d%s", i, strings.Repeat(" ", 4<<20-8))))
+	}
+	if _, err := bundle.Read(pack(t, many...)); !errors.Is(err, bundle.ErrBroken) || !strings.Contains(err.Error(), "may be manifests") {
+		t.Errorf("Read of 80 MiB of blobs that begin as a manifest does = %v, want it refused for that", err)
+	}
+}
+
 func TestWrite_RefusesWhatTheEngineDidNotSave(t *testing.T) {
 	a := about()
 	a.Images = append(a.Images, bundle.Image{Ref: "absent:1"})

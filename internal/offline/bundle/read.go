@@ -16,8 +16,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// mostMembers is the most members of a bundle.
-const mostMembers = 100_000
+// mostMembers is the most members of a bundle, mostKept the most bytes of its blobs that are kept to be looked at.
+const (
+	mostMembers = 100_000
+	mostKept    = 64 << 20
+)
 
 var isDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
@@ -44,7 +47,7 @@ func Read(r io.Reader) (About, error) {
 	defer plain.Close()
 	in := tar.NewReader(plain)
 	texts, blobs := map[string][]byte{}, map[string][]byte{} // of blobs only those that may be a manifest
-	for n := 0; ; n++ {
+	for n, kept := 0, 0; ; n++ {
 		h, err := in.Next()
 		if err == io.EOF {
 			break
@@ -65,6 +68,9 @@ func Read(r io.Reader) (About, error) {
 			}
 			if blobs[digest], err = verify(in, digest, h.Size); err != nil {
 				return About{}, err
+			}
+			if kept += len(blobs[digest]); kept > mostKept {
+				return About{}, broken("those of its blobs that may be manifests hold more than %d bytes", mostKept)
 			}
 		case slices.Contains([]string{aboutFile, layoutFile, indexFile, manifestFile}, h.Name):
 			if _, twice := texts[h.Name]; twice || h.Size > mostText {
@@ -89,10 +95,10 @@ func Read(r io.Reader) (About, error) {
 // mostManifest is the largest blob that is kept to be looked at.
 const mostManifest = 4 << 20
 
-// verify reads a blob and compares its digest. Its text is returned where it may be a manifest, else an empty one.
+// verify reads a blob and compares its digest. Its text is returned where it may be a manifest, else nil.
 func verify(r io.Reader, digest string, size int64) ([]byte, error) {
 	h := sha256.New()
-	text := []byte{}
+	var text []byte
 	var err error
 	if size <= mostManifest {
 		text, err = io.ReadAll(r)
@@ -107,7 +113,7 @@ func verify(r io.Reader, digest string, size int64) ([]byte, error) {
 		return nil, broken("blob %s has the digest %s", digest, got)
 	}
 	if len(text) > 0 && text[0] != '{' {
-		text = text[:0]
+		text = nil // the bytes are given back
 	}
 	return text, nil
 }
