@@ -37,12 +37,12 @@ func open(r io.Reader) (*zstd.Decoder, error) {
 }
 
 // Read reads a bundle to its end and verifies all of it: that it has no other members than it may have, that each blob has its digest, and that
-// what its images consist of is there. What is wrong is an ErrBroken.
-func Read(r io.Reader) (About, error) {
+// what its images consist of is there. What is wrong is an ErrBroken. The sum tells Archive what was verified.
+func Read(r io.Reader) (About, Sum, error) {
 	whole := &sealed{from: r, sum: sha256.New()}
 	plain, err := open(whole)
 	if err != nil {
-		return About{}, err
+		return About{}, Sum{}, err
 	}
 	defer plain.Close()
 	in := tar.NewReader(plain)
@@ -53,43 +53,44 @@ func Read(r io.Reader) (About, error) {
 			break
 		}
 		if err != nil {
-			return About{}, broken("%v", err)
+			return About{}, Sum{}, broken("%v", err)
 		}
 		if n >= mostMembers {
-			return About{}, broken("it has more than %d members", mostMembers)
+			return About{}, Sum{}, broken("it has more than %d members", mostMembers)
 		}
 		digest, isBlob := strings.CutPrefix(h.Name, blobDir)
 		switch {
 		case h.Typeflag != tar.TypeReg:
-			return About{}, broken("%q is no regular file", h.Name)
+			return About{}, Sum{}, broken("%q is no regular file", h.Name)
 		case isBlob && isDigest.MatchString(digest):
 			if _, twice := blobs[digest]; twice {
-				return About{}, broken("%s is there twice", h.Name)
+				return About{}, Sum{}, broken("%s is there twice", h.Name)
 			}
 			if blobs[digest], err = verify(in, digest, h.Size); err != nil {
-				return About{}, err
+				return About{}, Sum{}, err
 			}
 			if kept += len(blobs[digest]); kept > mostKept {
-				return About{}, broken("those of its blobs that may be manifests hold more than %d bytes", mostKept)
+				return About{}, Sum{}, broken("those of its blobs that may be manifests hold more than %d bytes", mostKept)
 			}
 		case slices.Contains([]string{aboutFile, layoutFile, indexFile, manifestFile}, h.Name):
 			if _, twice := texts[h.Name]; twice || h.Size > mostText {
-				return About{}, broken("%s is there twice, or too large", h.Name)
+				return About{}, Sum{}, broken("%s is there twice, or too large", h.Name)
 			}
 			if texts[h.Name], err = io.ReadAll(in); err != nil {
-				return About{}, broken("%s: %v", h.Name, err)
+				return About{}, Sum{}, broken("%s: %v", h.Name, err)
 			}
 		default:
-			return About{}, broken("%q does not belong in one", h.Name)
+			return About{}, Sum{}, broken("%q does not belong in one", h.Name)
 		}
 	}
 	if n, err := io.Copy(io.Discard, plain); err != nil || n > 10<<10 { // the archive's own padding, and the checksum of what is compressed
-		return About{}, broken("after its end there are %d bytes (%v)", n, err)
+		return About{}, Sum{}, broken("after its end there are %d bytes (%v)", n, err)
 	}
 	if !whole.isWhole() {
-		return About{}, broken("its digest is not the one that it ends in")
+		return About{}, Sum{}, broken("its digest is not the one that it ends in")
 	}
-	return check(texts, blobs)
+	about, err := check(texts, blobs)
+	return about, Sum(whole.sum.Sum(nil)), err
 }
 
 // mostManifest is the largest blob that is kept to be looked at.
@@ -174,13 +175,4 @@ func check(texts, blobs map[string][]byte) (About, error) {
 		return About{}, broken("it has an image %s that it does not speak of", ref)
 	}
 	return about, nil
-}
-
-// Archive is the archive in a bundle, as an engine loads it. It has to be read to its end, and closed. Verify the bundle first: Archive does not.
-func Archive(r io.Reader) (io.ReadCloser, error) {
-	plain, err := open(r)
-	if err != nil {
-		return nil, err
-	}
-	return plain.IOReadCloser(), nil
 }
