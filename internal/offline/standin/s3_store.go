@@ -33,6 +33,7 @@ type store struct {
 	// holds until it is done.
 	mu      sync.Mutex
 	uploads map[gofakes3.UploadID]*upload // guarded by mu
+	newest  time.Time                     // of the file that was placed last; guarded by mu
 }
 
 var (
@@ -201,17 +202,44 @@ func (s *store) place(ctx context.Context, bucket, file string, r record, temp s
 	if err := s.makeFolder(path.Dir(file), r.Key); err != nil {
 		return err
 	}
-	if info, err := s.root.Lstat(file); err == nil && info.IsDir() {
+	was, err := s.root.Lstat(file)
+	if err == nil && was.IsDir() {
 		return gofakes3.ErrorMessagef(gofakes3.ErrInvalidRequest, "Key %q cannot be kept as a file: other keys begin with %q, so that it is a folder.", r.Key, r.Key+"/")
 	}
-	if err := s.root.Rename(temp, file); err != nil {
-		return err
+	if err == nil {
+		old, _ := s.recorded(bucket, r.Key)
+		if before, ok := old.matching(was); ok {
+			r.Before = &before
+		}
 	}
-	info, err := s.root.Lstat(file)
+	info, err := s.dated(temp)
 	if err != nil {
 		return err
 	}
-	return s.note(bucket, r.of(info))
+	if err := s.note(bucket, r.of(info)); err != nil {
+		return err
+	}
+	return s.root.Rename(temp, file)
+}
+
+// dated gives a file that is to be placed another time than that of the one before it: by its time a record tells its file from others of the
+// same size, and the clock of a file system may stand for milliseconds.
+func (s *store) dated(temp string) (fs.FileInfo, error) {
+	info, err := s.root.Lstat(temp)
+	if err != nil {
+		return nil, err
+	}
+	if !info.ModTime().After(s.newest) {
+		at := s.newest.Add(time.Microsecond)
+		if err := s.root.Chtimes(temp, at, at); err != nil {
+			return nil, err
+		}
+		if info, err = s.root.Lstat(temp); err != nil {
+			return nil, err
+		}
+	}
+	s.newest = info.ModTime()
+	return info, nil
 }
 
 // placeFolder makes the folder of a key that ends in /, which holds nothing itself.
@@ -245,12 +273,12 @@ func (s *store) makeFolder(dir, key string) error {
 	return fmt.Errorf("make folder %s: %w", dir, err)
 }
 
-// holds is nil where the conditions of the request on the object that is there hold.
+// holds is nil where the conditions of the request on the object that is there hold. mu is held.
 func (s *store) holds(ctx context.Context, bucket, key string) error {
 	if !gofakes3.HasWriteConditions(ctx) {
 		return nil
 	}
-	o, err := s.HeadObject(ctx, bucket, key)
+	o, err := s.head(held{}, bucket, key)
 	if err != nil && !gofakes3.HasErrorCode(err, gofakes3.ErrNoSuchKey) {
 		return err
 	}
