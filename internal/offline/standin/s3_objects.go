@@ -199,6 +199,10 @@ func (s *store) look(bucket, file, key string, isFolder bool) (*os.File, fs.File
 		return nil, info, r, nil
 	case !info.Mode().IsRegular(): // a pipe would be waited for
 		return nil, nil, record{}, gofakes3.KeyNotFound(key)
+	case !ok: // put there by hand, or the file of another key
+		if other, err := s.otherName(file); err != nil || other != "" {
+			return nil, nil, record{}, cmp.Or(err, error(gofakes3.KeyNotFound(key)))
+		}
 	}
 	f, err := s.root.Open(file)
 	if isAbsent(err) {

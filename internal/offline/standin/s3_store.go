@@ -29,6 +29,8 @@ const (
 // power cut loses of a stand-in can be made again; a process that dies leaves whole files or none.
 type store struct {
 	root *os.Root
+	// names lists a folder, where its file system takes names for the same that are not; else nil.
+	names func(dir string) ([]string, error)
 	// mu is held by whoever changes names, so that a folder is not taken away while a file is put into it, and a condition on a write
 	// holds until it is done.
 	mu      sync.Mutex
@@ -62,8 +64,12 @@ func openStore(dir string, now time.Time) (*store, error) {
 			}
 		}
 	}
-	if err != nil {
+	folds, probeErr := s.folds()
+	if err = errors.Join(err, probeErr); err != nil {
 		return nil, errors.Join(err, root.Close())
+	}
+	if folds {
+		s.names = s.namesOf
 	}
 	return s, nil
 }
@@ -199,6 +205,9 @@ func (s *store) place(ctx context.Context, bucket, file string, r record, temp s
 	if err := s.holds(ctx, bucket, r.Key); err != nil {
 		return err
 	}
+	if err := s.checkName(file, r.Key); err != nil {
+		return err
+	}
 	if err := s.makeFolder(path.Dir(file), r.Key); err != nil {
 		return err
 	}
@@ -252,6 +261,9 @@ func (s *store) placeFolder(ctx context.Context, bucket, file string, r record, 
 	if err := s.holds(ctx, bucket, r.Key); err != nil {
 		return err
 	}
+	if err := s.checkName(file, r.Key); err != nil {
+		return err
+	}
 	if err := s.makeFolder(file, r.Key); err != nil {
 		return err
 	}
@@ -298,6 +310,9 @@ func (s *store) DeleteObject(_ context.Context, bucket, key string) (gofakes3.Ob
 	defer s.mu.Unlock()
 	if info, err := s.root.Lstat(file); err == nil && info.IsDir() != isFolder {
 		return gofakes3.ObjectDeleteResult{}, nil
+	}
+	if other, err := s.otherName(file); err != nil || other != "" {
+		return gofakes3.ObjectDeleteResult{}, err
 	}
 	if err := s.forget(bucket, key); err != nil {
 		return gofakes3.ObjectDeleteResult{}, err
