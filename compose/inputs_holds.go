@@ -8,7 +8,7 @@ import (
 	"github.com/moby/patternmatcher"
 )
 
-// BuildsHolding are the enabled services whose build has a folder in its context and does not leave it out, sorted: a file that is written
+// BuildsHolding are the enabled services whose build has a folder, or a file, in its context and does not leave it out, sorted: what is written
 // there has their images built anew. A build that cannot be read holds nothing.
 func BuildsHolding(p *Project, dir string) []string {
 	var names []string

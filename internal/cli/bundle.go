@@ -106,11 +106,13 @@ func bundleSave(ctx context.Context, s Streams, o bundleOptions) error {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(s.Dir, file)
 	}
+	printWarnings(s, clearBundles(filepath.Dir(file), s.Now()))
 	begin := s.Now()
 	size, err := writeBundle(ctx, s, e, file, &about)
 	if err != nil {
 		return err
 	}
+	printWarnings(s, bundleWarnings(p, file))
 	if o.JSON {
 		return printJSON(s.Out, struct {
 			File  string `json:"file"`
@@ -241,7 +243,7 @@ func described(ctx context.Context, e *engine.Engine, whys map[string]string) ([
 
 // writeBundle writes a bundle so that under its name there is a whole one or what was there before, and returns its size.
 func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, about *bundle.About) (size int64, err error) {
-	scratch, err := os.MkdirTemp(filepath.Dir(file), ".strake-bundle-")
+	scratch, err := os.MkdirTemp(filepath.Dir(file), bundleScratch)
 	if err != nil {
 		return 0, err
 	}

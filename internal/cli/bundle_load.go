@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,23 +14,28 @@ import (
 )
 
 // verified opens a bundle and verifies it. The caller closes the file, which is at its beginning again.
-func verified(s Streams, name string) (*os.File, bundle.About, error) {
+func verified(s Streams, name string) (*os.File, bundle.About, bundle.Sum, error) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(s.Dir, name)
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, bundle.About{}, err
+		return nil, bundle.About{}, bundle.Sum{}, err
 	}
-	about, err := bundle.Read(&toldReader{Reader: f, say: sayBytes(s, "verifying")})
+	about, sum, err := bundle.Read(&toldReader{Reader: f, say: sayBytes(s, "verifying")})
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
 	if err != nil {
 		_ = f.Close() // only read
-		return nil, about, &compose.HintedError{Err: fmt.Errorf("%s: %w", name, err), Next: "copy it again from where it was written; nothing was loaded"}
+		return nil, about, sum, notWhole(name, err)
 	}
-	return f, about, nil
+	return f, about, sum, nil
+}
+
+// notWhole is that a bundle is not the one that was written, and nothing came of it.
+func notWhole(name string, err error) error {
+	return &compose.HintedError{Err: fmt.Errorf("%s: %w", name, err), Next: "copy it again from where it was written; nothing was loaded"}
 }
 
 // toldReader is a reader that says how much was read.
@@ -50,7 +54,7 @@ func (t *toldReader) Read(b []byte) (int, error) {
 
 // bundleShow lists what a bundle holds.
 func bundleShow(_ context.Context, s Streams, o bundleOptions) error {
-	f, about, err := verified(s, o.File)
+	f, about, _, err := verified(s, o.File)
 	if err != nil {
 		return err
 	}
@@ -75,7 +79,7 @@ func ofCommit(about bundle.About) string {
 
 // bundleLoad loads a bundle.
 func bundleLoad(ctx context.Context, s Streams, o bundleOptions) error {
-	f, about, err := verified(s, o.File)
+	f, about, sum, err := verified(s, o.File)
 	if err != nil {
 		return err
 	}
@@ -92,12 +96,15 @@ func bundleLoad(ctx context.Context, s Streams, o bundleOptions) error {
 	if own := facts.OS + "/" + facts.Arch; own != about.Platform {
 		return &compose.HintedError{Err: fmt.Errorf("%s is for %s, and the engine runs %s", o.File, about.Platform, own), Next: "save one on a machine like this one"}
 	}
-	archive, err := bundle.Archive(&toldReader{Reader: f, say: sayBytes(s, "loading")})
+	archive, err := bundle.OpenArchive(&toldReader{Reader: f, say: sayBytes(s, "loading")}, sum)
 	if err != nil {
 		return err
 	}
 	err = e.Load(ctx, archive)
-	if err = errors.Join(err, archive.Close()); err != nil {
+	if wrong := archive.Close(); wrong != nil {
+		return notWhole(f.Name(), wrong) // the engine knows only that it broke off
+	}
+	if err != nil {
 		return err
 	}
 	if err := isLoaded(ctx, e, about); err != nil {

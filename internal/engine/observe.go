@@ -207,6 +207,27 @@ func (e *Engine) Restarted(ctx context.Context, id string) (time.Duration, error
 	return max(time.Since(at), 1), nil
 }
 
+// Writers are the containers that run, or are being restarted, and have one of some volumes mounted so that they can write there, whosever they are,
+// by name.
+// Source: Docker Engine API 1.41, GET /containers/json, filters status and volume.
+func (e *Engine) Writers(ctx context.Context, volumes []string) ([]compose.Container, error) {
+	f := filters.NewArgs(filters.Arg("status", container.StateRunning), filters.Arg("status", container.StateRestarting))
+	for _, name := range volumes {
+		f.Add("volume", name)
+	}
+	list, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: f})
+	if err != nil {
+		return nil, fmt.Errorf("list the containers that have volumes mounted: %w", e.explainCall(ctx, err))
+	}
+	var all []compose.Container
+	for _, c := range list {
+		if slices.ContainsFunc(c.Mounts, func(m container.MountPoint) bool { return m.RW && m.Name != "" && slices.Contains(volumes, m.Name) }) {
+			all = append(all, observed(c))
+		}
+	}
+	return unique(all, func(c compose.Container) (string, string) { return c.Name, c.ID }), nil
+}
+
 func (e *Engine) observeVolumes(ctx context.Context, s compose.Scope, names []string) ([]compose.Volume, error) {
 	list, err := both(ctx, s, names, func(ctx context.Context, f filters.Args) ([]*volume.Volume, error) {
 		answer, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: f})

@@ -58,6 +58,8 @@ type Engine interface {
 	CopyTo(ctx context.Context, container, folder string, archive io.Reader) error
 	// Started is when a container was started last; the zero time where it never was, or is gone.
 	Started(ctx context.Context, container string) (time.Time, error)
+	// Writers are the containers that run and have one of some volumes mounted so that they can write there, whosever they are.
+	Writers(ctx context.Context, volumes []string) ([]compose.Container, error)
 	// Log is the last lines that a container printed.
 	Log(ctx context.Context, container string) string
 	// Commit makes image ref of a container that stands still.

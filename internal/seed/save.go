@@ -40,7 +40,8 @@ func CheckKey(key string) error {
 // Save seals the data that a stack has now under a name. The seeded services stop for it, cleanly, and run again afterwards,
 // also when it fails; what a save that was killed had stopped the next one starts, and Stopped tells; until the last image is made a seed that had the name before is none any more.
 //
-// A reset that did not come to its end is an *UnfinishedError. A name that a seed has, unless o.Replace, a service without a container, and one whose image is not here, is a *compose.HintedError; what failed is in a *StepError.
+// What runs beside and can write to the data, and is no service's of the stack, or does not stand still, is refused by its name: before the copy
+// and after it. A reset that did not come to its end is an *UnfinishedError. A name that a seed has, unless o.Replace, a service without a container, and one whose image is not here, is a *compose.HintedError; what failed is in a *StepError.
 func Save(ctx context.Context, e Engine, p *compose.Project, name string, o BuildOptions) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -110,6 +111,9 @@ func (b *build) save(ctx context.Context, stack compose.Host) (err error) {
 		}
 		if err := b.checkStill(ctx, s); err != nil {
 			return err // somebody started it over the copy
+		}
+		if err := b.checkUnwritten(ctx, stopped.state); err != nil {
+			return err
 		}
 	}
 	return b.publishAll(ctx)
@@ -191,22 +195,6 @@ func (b *build) checkEnded(ctx context.Context, s *server) error {
 		return fmt.Errorf("it did not stop cleanly: its container %s with code %d", c.Status, c.ExitCode)
 	}
 	return b.checkStopped(ctx, s)
-}
-
-// sharersOf are the services that run and can write to the volumes of the seeded ones: they stop with them.
-func (b *build) sharersOf(state compose.State, seeded []string) []string {
-	var keys, names []string
-	for _, name := range seeded {
-		keys = append(keys, volumesOf(b.p.Services[name])...)
-	}
-	for _, c := range state.Containers {
-		own := c.Labels[compose.LabelProject] == b.p.Name && !c.IsOneOff() && c.Status == compose.Running && !slices.Contains(seeded, c.Service())
-		if own && slices.ContainsFunc(volumesOf(b.p.AllServices()[c.Service()]), func(key string) bool { return slices.Contains(keys, key) }) {
-			names = append(names, c.Service())
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 // stopFor stops services of the stack.

@@ -86,11 +86,26 @@ func (p *pause) revive(ctx context.Context) (err error) {
 const haltRounds = 3
 
 // halt stops the seeded services, and those that can write to their volumes, until all stand still: the engine may be starting one yet that a killed command
-// asked it to. It returns what servers they are and the containers with their data, by service.
+// asked it to. It returns what servers they are and the containers with their data, by service. What does not stand still after that, and what runs that is
+// no service's and can write there, is an error that names it.
 func (p *pause) halt(ctx context.Context) (servers []*server, from map[string]compose.Container, err error) {
 	met := map[string]*server{}
 	from = map[string]compose.Container{}
-	for range haltRounds {
+	for round := 0; ; round++ {
+		writers, err := p.writers(ctx, p.state)
+		if err != nil {
+			return nil, nil, err
+		}
+		sharers, err := p.sharersOf(writers)
+		if err != nil {
+			return nil, nil, err
+		}
+		if round == haltRounds {
+			if still := append(p.running(), writers...); len(still) > 0 {
+				return nil, nil, stillRun(still)
+			}
+			return servers, from, nil
+		}
 		var running []string
 		for _, name := range Services(p.p) {
 			if met[name] != nil && !p.runs(met[name].id) {
@@ -112,9 +127,13 @@ func (p *pause) halt(ctx context.Context) (servers []*server, from map[string]co
 				return nil, nil, err
 			}
 		}
-		running = append(running, p.sharersOf(p.state, Services(p.p))...)
+		for _, name := range sharers {
+			if !slices.Contains(running, name) {
+				running = append(running, name)
+			}
+		}
 		if len(running) == 0 && len(servers) > 0 {
-			break
+			return servers, from, nil
 		}
 		if err := p.stop(ctx, running); err != nil {
 			return nil, nil, err
@@ -127,7 +146,16 @@ func (p *pause) halt(ctx context.Context) (servers []*server, from map[string]co
 			return nil, nil, err
 		}
 	}
-	return servers, from, nil
+}
+
+// running are the containers of seeded services that ran when they were looked at last.
+func (p *pause) running() (all []compose.Container) {
+	for _, c := range p.state.Containers {
+		if c.Labels[compose.LabelProject] == p.p.Name && !c.IsOneOff() && c.Status == compose.Running && slices.Contains(Services(p.p), c.Service()) {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // runs is whether a container ran when it was looked at last.

@@ -102,7 +102,7 @@ func write(t *testing.T, saved ...[]byte) []byte {
 func TestWrite_IsReadBackOfEveryEngine(t *testing.T) {
 	for name, saved := range map[string][]byte{"20.10": engine20(t), "28.5": engine28(t)} {
 		text := write(t, saved)
-		got, err := bundle.Read(bytes.NewReader(text))
+		got, sum, err := bundle.Read(bytes.NewReader(text))
 		want := about()
 		for i := range want.Images {
 			want.Images[i].Config = "sha256:" + digest(config)
@@ -110,7 +110,7 @@ func TestWrite_IsReadBackOfEveryEngine(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: Read of what was written = %+v, %v, want %+v", name, got, err, want)
 		}
-		r, err := bundle.Archive(bytes.NewReader(text))
+		r, err := bundle.OpenArchive(bytes.NewReader(text), sum)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,6 +131,9 @@ func TestWrite_IsReadBackOfEveryEngine(t *testing.T) {
 				layers++
 			}
 		}
+		if err := r.Close(); err != nil {
+			t.Errorf("%s: Close of the archive = %v", name, err)
+		}
 		if layers != 1 || !seen["manifest.json"] || !seen["index.json"] || !seen["oci-layout"] {
 			t.Errorf("%s: the archive has %v, want an OCI layout that docker load reads too, the layer once", name, seen)
 		}
@@ -144,17 +147,64 @@ func TestWrite_IsReadBackOfEveryEngine(t *testing.T) {
 func TestRead_RefusesWhatIsNotWhole(t *testing.T) {
 	whole := write(t, engine28(t))
 	for i := range whole {
-		if _, err := bundle.Read(bytes.NewReader(whole[:i])); err == nil {
+		if _, _, err := bundle.Read(bytes.NewReader(whole[:i])); err == nil {
 			t.Errorf("Read of the first %d of %d bytes = nil, want an error", i, len(whole))
 		}
 		spoilt := bytes.Clone(whole)
 		spoilt[i] ^= 0x10
-		if _, err := bundle.Read(bytes.NewReader(spoilt)); err == nil {
+		if _, _, err := bundle.Read(bytes.NewReader(spoilt)); err == nil {
 			t.Errorf("Read with byte %d of %d spoilt = nil, want an error", i, len(whole))
 		}
 	}
-	if _, err := bundle.Read(bytes.NewReader(append(bytes.Clone(whole), "more"...))); err == nil {
+	if _, _, err := bundle.Read(bytes.NewReader(append(bytes.Clone(whole), "more"...))); err == nil {
 		t.Error("Read with something after the end = nil, want an error")
+	}
+}
+
+// TestOpenArchive_EndsOnlyWhereItIsTheVerifiedOne: what was written to the file since must not be loaded.
+func TestOpenArchive_EndsOnlyWhereItIsTheVerifiedOne(t *testing.T) {
+	whole := write(t, engine28(t))
+	_, sum, err := bundle.Read(bytes.NewReader(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// members is what is there of an archive for whoever reads it to its end.
+	members := func(text io.Reader) (n int, err error) {
+		r, err := bundle.OpenArchive(text, sum)
+		if err != nil {
+			return 0, err
+		}
+		for in := tar.NewReader(r); ; n++ {
+			if _, err = in.Next(); err != nil {
+				closed := r.Close()
+				if (err != io.EOF) != errors.Is(closed, bundle.ErrBroken) || closed != r.Close() {
+					t.Errorf("Close of an archive that ended in %v = %v", err, closed)
+				}
+				return n, err
+			}
+		}
+	}
+	if n, err := members(bytes.NewReader(whole)); err != io.EOF || n == 0 {
+		t.Fatalf("the archive has %d members and ends in %v, want some and EOF", n, err)
+	}
+	for i := range whole {
+		if _, err := members(bytes.NewReader(whole[:i])); err == io.EOF {
+			t.Errorf("the archive of the first %d of %d bytes ends well", i, len(whole))
+		}
+	}
+	other, err := io.ReadAll(pack(t, blob("another")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := members(bytes.NewReader(other)); err == io.EOF {
+		t.Error("the archive of another bundle ends well")
+	}
+	r, err := bundle.OpenArchive(bytes.NewReader(whole), sum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Errorf("Close of an archive that nobody reads = %v", err)
 	}
 }
 
@@ -181,7 +231,7 @@ func TestRead_RefusesHostileMembers(t *testing.T) {
 		return append([]member{blob(layer), blob(config), {name: "manifest.json", text: images}, {name: "index.json", text: `{}`}, {name: "strake-bundle.json", text: string(text)}}, more...)
 	}
 	web := fmt.Sprintf(`{"Config":"blobs/sha256/%s","RepoTags":["web:1"],"Layers":["blobs/sha256/%s"]}`, digest(config), digest(layer))
-	if _, err := bundle.Read(pack(t, says("["+web+"]")...)); err != nil {
+	if _, _, err := bundle.Read(pack(t, says("["+web+"]")...)); err != nil {
 		t.Fatalf("Read of the good one = %v", err)
 	}
 	for name, members := range map[string][]member{
@@ -204,9 +254,20 @@ func TestRead_RefusesHostileMembers(t *testing.T) {
 		"a foreign index":     append(says("[" + web + "]")[:3], member{name: "index.json", text: fmt.Sprintf(`{"manifests":[{"digest":"sha256:%s","annotations":{"io.containerd.image.name":"docker.io/library/postgres:16"}}]}`, digest(config))}, says("")[4]),
 		"an index of nothing": append(says("[" + web + "]")[:3], member{name: "index.json", text: fmt.Sprintf(`{"manifests":[{"digest":"sha256:%s"}]}`, digest("x"))}, says("")[4]),
 	} {
-		if _, err := bundle.Read(pack(t, members...)); !errors.Is(err, bundle.ErrBroken) {
+		if _, _, err := bundle.Read(pack(t, members...)); !errors.Is(err, bundle.ErrBroken) {
 			t.Errorf("%s: Read = %v, want ErrBroken", name, err)
 		}
+	}
+}
+
+// TestRead_KeepsLittle: what is packed to nothing must not fill the memory.
+func TestRead_KeepsLittle(t *testing.T) {
+	var many []member
+	for i := range 20 {
+		many = append(many, blob(fmt.Sprintf("{%d%s", i, strings.Repeat(" ", 4<<20-8))))
+	}
+	if _, _, err := bundle.Read(pack(t, many...)); !errors.Is(err, bundle.ErrBroken) || !strings.Contains(err.Error(), "may be manifests") {
+		t.Errorf("Read of 80 MiB of blobs that begin as a manifest does = %v, want it refused for that", err)
 	}
 }
 

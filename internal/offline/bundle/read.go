@@ -16,8 +16,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// mostMembers is the most members of a bundle.
-const mostMembers = 100_000
+// mostMembers is the most members of a bundle, mostKept the most bytes of its blobs that are kept to be looked at.
+const (
+	mostMembers = 100_000
+	mostKept    = 64 << 20
+)
 
 var isDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
@@ -34,65 +37,69 @@ func open(r io.Reader) (*zstd.Decoder, error) {
 }
 
 // Read reads a bundle to its end and verifies all of it: that it has no other members than it may have, that each blob has its digest, and that
-// what its images consist of is there. What is wrong is an ErrBroken.
-func Read(r io.Reader) (About, error) {
+// what its images consist of is there. What is wrong is an ErrBroken. The sum tells Archive what was verified.
+func Read(r io.Reader) (About, Sum, error) {
 	whole := &sealed{from: r, sum: sha256.New()}
 	plain, err := open(whole)
 	if err != nil {
-		return About{}, err
+		return About{}, Sum{}, err
 	}
 	defer plain.Close()
 	in := tar.NewReader(plain)
 	texts, blobs := map[string][]byte{}, map[string][]byte{} // of blobs only those that may be a manifest
-	for n := 0; ; n++ {
+	for n, kept := 0, 0; ; n++ {
 		h, err := in.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return About{}, broken("%v", err)
+			return About{}, Sum{}, broken("%v", err)
 		}
 		if n >= mostMembers {
-			return About{}, broken("it has more than %d members", mostMembers)
+			return About{}, Sum{}, broken("it has more than %d members", mostMembers)
 		}
 		digest, isBlob := strings.CutPrefix(h.Name, blobDir)
 		switch {
 		case h.Typeflag != tar.TypeReg:
-			return About{}, broken("%q is no regular file", h.Name)
+			return About{}, Sum{}, broken("%q is no regular file", h.Name)
 		case isBlob && isDigest.MatchString(digest):
 			if _, twice := blobs[digest]; twice {
-				return About{}, broken("%s is there twice", h.Name)
+				return About{}, Sum{}, broken("%s is there twice", h.Name)
 			}
 			if blobs[digest], err = verify(in, digest, h.Size); err != nil {
-				return About{}, err
+				return About{}, Sum{}, err
+			}
+			if kept += len(blobs[digest]); kept > mostKept {
+				return About{}, Sum{}, broken("those of its blobs that may be manifests hold more than %d bytes", mostKept)
 			}
 		case slices.Contains([]string{aboutFile, layoutFile, indexFile, manifestFile}, h.Name):
 			if _, twice := texts[h.Name]; twice || h.Size > mostText {
-				return About{}, broken("%s is there twice, or too large", h.Name)
+				return About{}, Sum{}, broken("%s is there twice, or too large", h.Name)
 			}
 			if texts[h.Name], err = io.ReadAll(in); err != nil {
-				return About{}, broken("%s: %v", h.Name, err)
+				return About{}, Sum{}, broken("%s: %v", h.Name, err)
 			}
 		default:
-			return About{}, broken("%q does not belong in one", h.Name)
+			return About{}, Sum{}, broken("%q does not belong in one", h.Name)
 		}
 	}
 	if n, err := io.Copy(io.Discard, plain); err != nil || n > 10<<10 { // the archive's own padding, and the checksum of what is compressed
-		return About{}, broken("after its end there are %d bytes (%v)", n, err)
+		return About{}, Sum{}, broken("after its end there are %d bytes (%v)", n, err)
 	}
 	if !whole.isWhole() {
-		return About{}, broken("its digest is not the one that it ends in")
+		return About{}, Sum{}, broken("its digest is not the one that it ends in")
 	}
-	return check(texts, blobs)
+	about, err := check(texts, blobs)
+	return about, Sum(whole.sum.Sum(nil)), err
 }
 
 // mostManifest is the largest blob that is kept to be looked at.
 const mostManifest = 4 << 20
 
-// verify reads a blob and compares its digest. Its text is returned where it may be a manifest, else an empty one.
+// verify reads a blob and compares its digest. Its text is returned where it may be a manifest, else nil.
 func verify(r io.Reader, digest string, size int64) ([]byte, error) {
 	h := sha256.New()
-	text := []byte{}
+	var text []byte
 	var err error
 	if size <= mostManifest {
 		text, err = io.ReadAll(r)
@@ -107,7 +114,7 @@ func verify(r io.Reader, digest string, size int64) ([]byte, error) {
 		return nil, broken("blob %s has the digest %s", digest, got)
 	}
 	if len(text) > 0 && text[0] != '{' {
-		text = text[:0]
+		text = nil // the bytes are given back
 	}
 	return text, nil
 }
@@ -168,13 +175,4 @@ func check(texts, blobs map[string][]byte) (About, error) {
 		return About{}, broken("it has an image %s that it does not speak of", ref)
 	}
 	return about, nil
-}
-
-// Archive is the archive in a bundle, as an engine loads it. It has to be read to its end, and closed. Verify the bundle first: Archive does not.
-func Archive(r io.Reader) (io.ReadCloser, error) {
-	plain, err := open(r)
-	if err != nil {
-		return nil, err
-	}
-	return plain.IOReadCloser(), nil
 }

@@ -15,10 +15,13 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+	"golang.org/x/net/netutil"
 )
 
-// What Mail keeps at most if nothing else is said. A message that is larger than largestMessage is refused.
+// What Mail keeps at most if nothing else is said. A message that is larger than largestMessage is refused; of more than mostSessions at a
+// time, which all may hold one in memory, the others wait.
 const (
+	mostSessions   = 32
 	mostMessages   = 1000
 	mostBytes      = 256 << 20
 	largestMessage = 32 << 20
@@ -26,7 +29,7 @@ const (
 
 // MailOptions say what a Mail is told. Now and Log are needed.
 type MailOptions struct {
-	// Most is how many bytes of messages are kept, with 1000 messages at most; the oldest goes first. 0 is 256 MiB.
+	// Most is how many bytes of messages, and of what the list says of them, are kept, with 1000 messages at most; the oldest goes first. 0 is 256 MiB.
 	Most int
 	Now  func() time.Time
 	Log  *slog.Logger
@@ -53,6 +56,19 @@ type message struct {
 	summary  letter // for the list: without headers, HTML and what is in its files
 }
 
+// weight is about how many bytes of memory a message takes.
+func (m message) weight() int {
+	l := m.summary
+	n := len(m.raw) + len(m.from) + len(l.From) + len(l.Subject) + len(l.Text) + len(l.Problem) + 512
+	for _, to := range m.to {
+		n += len(to) + 16
+	}
+	for _, p := range l.Parts {
+		n += len(p.Name) + len(p.Type) + 64
+	}
+	return n
+}
+
 // NewMail is a Mail without messages.
 func NewMail(o MailOptions) *Mail {
 	m := &Mail{MailOptions: o}
@@ -73,9 +89,9 @@ func (m *Mail) keep(one message) {
 	m.last++
 	one.id, l.ID = m.last, m.last
 	one.summary = l
-	m.all, m.size = append(m.all, one), m.size+len(one.raw)
+	m.all, m.size = append(m.all, one), m.size+one.weight()
 	for len(m.all) > mostMessages || m.size > m.Most && len(m.all) > 1 {
-		m.size -= len(m.all[0].raw)
+		m.size -= m.all[0].weight()
 		m.all = slices.Delete(m.all, 0, 1)
 	}
 }
@@ -108,7 +124,7 @@ func (m *Mail) drop(id string) {
 	m.all = slices.DeleteFunc(m.all, func(one message) bool { return id == "" || strconv.Itoa(one.id) == id })
 	m.size = 0
 	for _, one := range m.all {
-		m.size += len(one.raw)
+		m.size += one.weight()
 	}
 }
 
@@ -121,7 +137,7 @@ func (m *Mail) ServeSMTP(ctx context.Context, l net.Listener) error {
 	s.ErrorLog = slog.NewLogLogger(m.Log.Handler(), slog.LevelWarn)
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() }) // a message that is half there is nobody's
 	defer stop()
-	err := s.Serve(l)
+	err := s.Serve(netutil.LimitListener(l, mostSessions))
 	if errors.Is(err, smtp.ErrServerClosed) || ctx.Err() != nil {
 		return nil
 	}

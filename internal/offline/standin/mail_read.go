@@ -2,11 +2,14 @@ package standin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -156,13 +159,45 @@ func charsetOf(name string) (encoding.Encoding, error) {
 	return nil, fmt.Errorf("the character set %q is not known", name)
 }
 
-// shown is the message's HTML with the pictures that came with it in it, so that nothing has to be asked for.
+// mostShown is the largest that a message's HTML gets by the pictures in it, in bytes: one that names a picture often would fill the memory.
+const mostShown = 64 << 20
+
+// shown is the message's HTML with the pictures that came with it in it, so that nothing has to be asked for; without them where it would get
+// too large.
 func (l letter) shown() string {
+	ids := slices.SortedFunc(maps.Keys(l.inlineID), func(a, b string) int { // the longest first, as img1 begins as img10 does
+		return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b))
+	})
 	var pairs []string
-	for id, i := range l.inlineID {
-		pairs = append(pairs, "cid:"+id, "data:"+l.Parts[i].Type+";base64,"+base64.StdEncoding.EncodeToString(l.Parts[i].body))
+	for _, id := range ids {
+		part := l.Parts[l.inlineID[id]]
+		pairs = append(pairs, "cid:"+id, "data:"+part.Type+";base64,"+base64.StdEncoding.EncodeToString(part.body))
 	}
-	return strings.NewReplacer(pairs...).Replace(l.HTML)
+	out := limited{left: mostShown}
+	if _, err := strings.NewReplacer(pairs...).WriteString(&out, l.HTML); err != nil {
+		return l.HTML
+	}
+	return out.String()
+}
+
+// limited is a text that takes so many bytes more.
+type limited struct {
+	strings.Builder
+	left int
+}
+
+func (l *limited) Write(b []byte) (int, error) {
+	if l.left -= len(b); l.left < 0 {
+		return 0, errors.New("it gets too large")
+	}
+	return l.Builder.Write(b)
+}
+
+func (l *limited) WriteString(s string) (int, error) {
+	if l.left -= len(s); l.left < 0 {
+		return 0, errors.New("it gets too large")
+	}
+	return l.Builder.WriteString(s)
 }
 
 // Begin is how the text begins, for the list.

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,12 +27,16 @@ import (
 
 // record is what is known of an object beside its bytes. It is of the file with that size and time: one that somebody changed by hand, or
 // put there, is an object too, whose hash is found anew.
+//
+// It is written before the file gets its name, with the record of what it replaces: a process that dies between the two leaves the old bytes
+// with what was known of them.
 type record struct {
 	Key      string            `json:"key"`
 	MD5      string            `json:"md5"` // in hexadecimal
 	Size     int64             `json:"size"`
 	Modified time.Time         `json:"modified"`
 	Metadata map[string]string `json:"metadata,omitempty"` // headers
+	Before   *record           `json:"before,omitempty"`
 }
 
 // of is the record of a file as it is now.
@@ -43,6 +48,15 @@ func (r record) of(info fs.FileInfo) record {
 // isOf is whether the file is the one that was recorded.
 func (r record) isOf(info fs.FileInfo) bool {
 	return r.MD5 != "" && r.Size == info.Size() && r.Modified.Equal(info.ModTime())
+}
+
+// matching is the record, or the one before it, that is of a file; where none is, the record without the one before it.
+func (r record) matching(info fs.FileInfo) (one record, ok bool) {
+	if r.Before != nil && !r.isOf(info) && r.Before.isOf(info) {
+		r = *r.Before
+	}
+	r.Before = nil
+	return r, r.isOf(info)
 }
 
 // recordFile is where the record of an object is. Keys are hashed: a key may be longer than a file's name, and two that differ in case stay
@@ -118,7 +132,12 @@ func (s *store) GetObject(_ context.Context, bucket, key string, want *gofakes3.
 
 // HeadObject is an object without contents.
 func (s *store) HeadObject(_ context.Context, bucket, key string) (*gofakes3.Object, error) {
-	f, info, r, err := s.open(bucket, key)
+	return s.head(&s.mu, bucket, key)
+}
+
+// head is HeadObject; mu is as for openWith.
+func (s *store) head(mu sync.Locker, bucket, key string) (*gofakes3.Object, error) {
+	f, info, r, err := s.openWith(mu, bucket, key)
 	if err != nil {
 		return nil, err
 	}
@@ -128,12 +147,47 @@ func (s *store) HeadObject(_ context.Context, bucket, key string) (*gofakes3.Obj
 	return r.object(info, nil, io.NopCloser(bytes.NewReader(nil))), nil
 }
 
+// held is the lock for whoever has the store's already.
+type held struct{}
+
+func (held) Lock()   {}
+func (held) Unlock() {}
+
+// openTries is how often an object is opened that is replaced meanwhile.
+const openTries = 5
+
 // open opens an object's file and finds its record. The file is nil for a key that is a folder.
 func (s *store) open(bucket, key string) (*os.File, fs.FileInfo, record, error) {
+	return s.openWith(&s.mu, bucket, key)
+}
+
+// openWith is open; mu is the store's lock, or held.
+func (s *store) openWith(mu sync.Locker, bucket, key string) (*os.File, fs.FileInfo, record, error) {
 	file, isFolder, err := pathOf(bucket, key)
 	if err != nil {
 		return nil, nil, record{}, err
 	}
+	for try := 1; ; try++ {
+		f, info, r, err := s.look(bucket, file, key, isFolder)
+		if err != nil || f == nil {
+			return nil, info, r, err
+		}
+		r, ok := r.matching(info)
+		if ok {
+			return f, info, r, nil
+		}
+		r, isThere, err := s.learn(mu, bucket, file, key, f, info)
+		if err == nil && (isThere || try == openTries) {
+			return f, info, r, nil
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, nil, record{}, fmt.Errorf("read %s: %w", file, err)
+		}
+	}
+}
+
+// look opens an object's file and reads its record, which may be that of another one.
+func (s *store) look(bucket, file, key string, isFolder bool) (*os.File, fs.FileInfo, record, error) {
 	r, ok := s.recorded(bucket, key)
 	info, err := s.root.Stat(file)
 	switch {
@@ -145,6 +199,10 @@ func (s *store) open(bucket, key string) (*os.File, fs.FileInfo, record, error) 
 		return nil, info, r, nil
 	case !info.Mode().IsRegular(): // a pipe would be waited for
 		return nil, nil, record{}, gofakes3.KeyNotFound(key)
+	case !ok: // put there by hand, or the file of another key
+		if other, err := s.otherName(file); err != nil || other != "" {
+			return nil, nil, record{}, cmp.Or(err, error(gofakes3.KeyNotFound(key)))
+		}
 	}
 	f, err := s.root.Open(file)
 	if isAbsent(err) {
@@ -153,27 +211,36 @@ func (s *store) open(bucket, key string) (*os.File, fs.FileInfo, record, error) 
 	if err != nil {
 		return nil, nil, record{}, err
 	}
-	if info, err = f.Stat(); err == nil && !r.isOf(info) {
-		r, err = s.learn(bucket, key, f, r)
-	}
-	if err != nil {
+	if info, err = f.Stat(); err != nil {
 		return nil, nil, record{}, errors.Join(fmt.Errorf("read %s: %w", file, err), f.Close())
 	}
 	return f, info, r, nil
 }
 
-// learn finds the hash of a file that somebody put there or changed, and records it. f is at its beginning then.
-func (s *store) learn(bucket, key string, f *os.File, r record) (record, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return r, err
+// learn is the record of a file whose record did not seem to be its own: a write came between, or somebody put the file there or changed it by
+// hand, whose hash it finds and notes. f is at its beginning then. isThere is that the key still has this file: of one that was replaced nothing is noted.
+func (s *store) learn(mu sync.Locker, bucket, file, key string, f *os.File, info fs.FileInfo) (r record, isThere bool, err error) {
+	now := func() (record, bool) { // whoever writes holds the lock until file and record are both there
+		r, _ := s.recorded(bucket, key)
+		return r.matching(info)
+	}
+	mu.Lock()
+	r, ok := now()
+	mu.Unlock()
+	if ok {
+		return r, true, nil
 	}
 	h := md5.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return r, err
+		return r, false, err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return r, err
+		return r, false, err
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if r, ok = now(); ok {
+		return r, true, nil
 	}
 	r.Key, r.MD5 = key, hex.EncodeToString(h.Sum(nil))
 	for name := range r.Metadata {
@@ -182,7 +249,14 @@ func (s *store) learn(bucket, key string, f *os.File, r record) (record, error) 
 		}
 	}
 	r = r.of(info)
-	return r, s.note(bucket, r)
+	there, err := s.root.Stat(file)
+	if isAbsent(err) || err == nil && (!os.SameFile(there, info) || !r.isOf(there)) {
+		return r, false, nil
+	}
+	if err != nil {
+		return r, false, err
+	}
+	return r, true, s.note(bucket, r)
 }
 
 // object is an object as the library takes it.
@@ -214,7 +288,9 @@ func modifiedOf(o *gofakes3.Object) time.Time {
 
 // SetObjectTagging replaces the tags of an object.
 func (s *store) SetObjectTagging(_ context.Context, bucket, key, tagging string) error {
-	f, _, r, err := s.open(bucket, key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, _, r, err := s.openWith(held{}, bucket, key)
 	if err != nil {
 		return err
 	}
@@ -227,7 +303,5 @@ func (s *store) SetObjectTagging(_ context.Context, bucket, key, tagging string)
 	if r.Metadata[gofakes3.TaggingMetadataKey] = tagging; tagging == "" {
 		delete(r.Metadata, gofakes3.TaggingMetadataKey)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return s.note(bucket, r)
 }

@@ -29,10 +29,13 @@ const (
 // power cut loses of a stand-in can be made again; a process that dies leaves whole files or none.
 type store struct {
 	root *os.Root
+	// names lists a folder, where its file system takes names for the same that are not; else nil.
+	names func(dir string) ([]string, error)
 	// mu is held by whoever changes names, so that a folder is not taken away while a file is put into it, and a condition on a write
 	// holds until it is done.
 	mu      sync.Mutex
 	uploads map[gofakes3.UploadID]*upload // guarded by mu
+	newest  time.Time                     // of the file that was placed last; guarded by mu
 }
 
 var (
@@ -61,8 +64,12 @@ func openStore(dir string, now time.Time) (*store, error) {
 			}
 		}
 	}
-	if err != nil {
+	folds, probeErr := s.folds()
+	if err = errors.Join(err, probeErr); err != nil {
 		return nil, errors.Join(err, root.Close())
+	}
+	if folds {
+		s.names = s.namesOf
 	}
 	return s, nil
 }
@@ -198,20 +205,50 @@ func (s *store) place(ctx context.Context, bucket, file string, r record, temp s
 	if err := s.holds(ctx, bucket, r.Key); err != nil {
 		return err
 	}
+	if err := s.checkName(file, r.Key); err != nil {
+		return err
+	}
 	if err := s.makeFolder(path.Dir(file), r.Key); err != nil {
 		return err
 	}
-	if info, err := s.root.Lstat(file); err == nil && info.IsDir() {
+	was, err := s.root.Lstat(file)
+	if err == nil && was.IsDir() {
 		return gofakes3.ErrorMessagef(gofakes3.ErrInvalidRequest, "Key %q cannot be kept as a file: other keys begin with %q, so that it is a folder.", r.Key, r.Key+"/")
 	}
-	if err := s.root.Rename(temp, file); err != nil {
-		return err
+	if err == nil {
+		old, _ := s.recorded(bucket, r.Key)
+		if before, ok := old.matching(was); ok {
+			r.Before = &before
+		}
 	}
-	info, err := s.root.Lstat(file)
+	info, err := s.dated(temp)
 	if err != nil {
 		return err
 	}
-	return s.note(bucket, r.of(info))
+	if err := s.note(bucket, r.of(info)); err != nil {
+		return err
+	}
+	return s.root.Rename(temp, file)
+}
+
+// dated gives a file that is to be placed another time than that of the one before it: by its time a record tells its file from others of the
+// same size, and the clock of a file system may stand for milliseconds.
+func (s *store) dated(temp string) (fs.FileInfo, error) {
+	info, err := s.root.Lstat(temp)
+	if err != nil {
+		return nil, err
+	}
+	if !info.ModTime().After(s.newest) {
+		at := s.newest.Add(time.Microsecond)
+		if err := s.root.Chtimes(temp, at, at); err != nil {
+			return nil, err
+		}
+		if info, err = s.root.Lstat(temp); err != nil {
+			return nil, err
+		}
+	}
+	s.newest = info.ModTime()
+	return info, nil
 }
 
 // placeFolder makes the folder of a key that ends in /, which holds nothing itself.
@@ -222,6 +259,9 @@ func (s *store) placeFolder(ctx context.Context, bucket, file string, r record, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.holds(ctx, bucket, r.Key); err != nil {
+		return err
+	}
+	if err := s.checkName(file, r.Key); err != nil {
 		return err
 	}
 	if err := s.makeFolder(file, r.Key); err != nil {
@@ -245,12 +285,12 @@ func (s *store) makeFolder(dir, key string) error {
 	return fmt.Errorf("make folder %s: %w", dir, err)
 }
 
-// holds is nil where the conditions of the request on the object that is there hold.
+// holds is nil where the conditions of the request on the object that is there hold. mu is held.
 func (s *store) holds(ctx context.Context, bucket, key string) error {
 	if !gofakes3.HasWriteConditions(ctx) {
 		return nil
 	}
-	o, err := s.HeadObject(ctx, bucket, key)
+	o, err := s.head(held{}, bucket, key)
 	if err != nil && !gofakes3.HasErrorCode(err, gofakes3.ErrNoSuchKey) {
 		return err
 	}
@@ -270,6 +310,9 @@ func (s *store) DeleteObject(_ context.Context, bucket, key string) (gofakes3.Ob
 	defer s.mu.Unlock()
 	if info, err := s.root.Lstat(file); err == nil && info.IsDir() != isFolder {
 		return gofakes3.ObjectDeleteResult{}, nil
+	}
+	if other, err := s.otherName(file); err != nil || other != "" {
+		return gofakes3.ObjectDeleteResult{}, err
 	}
 	if err := s.forget(bucket, key); err != nil {
 		return gofakes3.ObjectDeleteResult{}, err
