@@ -23,6 +23,7 @@ services:
     image: strake-lab/volume:1
     command: [sh, -c, "probe get http://api.example.com:8081/charge; probe get http://203.0.113.9:8443/; probe get http://db:9000/; exec probe serve :8000 page"]
     depends_on: {db: {condition: service_started}}
+    volumes: ["./files:/files"]
     x-strake: {route: {port: 8000}}
     healthcheck: {test: [CMD, probe, get, "http://127.0.0.1:8000/"], interval: 1m}
   job:
@@ -107,7 +108,13 @@ func TestIsolated_IsProvenAndSaysWhatItTried(t *testing.T) {
 		if now := lab.Docker(t, e, "ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project="+s.name); now != own {
 			t.Errorf("the project's own containers are %q, want them left alone: %q", now, own)
 		}
+		if out, code := s.strake(t, env, "up", "web"); code != 1 || !strings.Contains(out, "strake down --isolated") {
+			t.Errorf("up of what the isolated stack may write to: exit %d, want 1\n%s", code, out)
+		}
 		s.opened(t, env)
+		if out, code := s.strake(t, env, "up", "--isolated"); code != 0 || !strings.Contains(out, "is proven") {
+			t.Errorf("up --isolated after all that: exit %d, want a stack that is made anew, and proven\n%s", code, out)
+		}
 		if out, code := s.strake(t, env, "down", "--isolated"); code != 0 {
 			t.Errorf("down --isolated: exit %d\n%s", code, out)
 		}
@@ -129,6 +136,7 @@ func (s stack) opened(t *testing.T, env []string) {
 		what     string
 		do, undo [][]string
 	}{
+		{"uses the network of one that is", [][]string{{"run", "-d", "--name", other, "--network", "container:" + holder, "strake-lab/volume:1", "sleep", "1000"}}, [][]string{{"rm", "-f", other}}},
 		{"is on network " + other, [][]string{{"network", "connect", other, holder}}, [][]string{{"network", "disconnect", other, holder}}},
 		{"which is none of the stack's, is on network " + network,
 			[][]string{{"run", "-d", "--name", other, "--network", network, "strake-lab/volume:1", "sleep", "1000"}}, [][]string{{"rm", "-f", other}}},

@@ -107,6 +107,9 @@ func bundleSave(ctx context.Context, s Streams, o bundleOptions) error {
 		file = filepath.Join(s.Dir, file)
 	}
 	printWarnings(s, clearBundles(filepath.Dir(file), s.Now()))
+	if info, err := os.Lstat(file); err == nil && !info.Mode().IsRegular() {
+		return usagef("name a file that is not there, or a regular one", "%s is there and no regular file", file)
+	}
 	begin := s.Now()
 	size, err := writeBundle(ctx, s, e, file, &about)
 	if err != nil {

@@ -169,7 +169,7 @@ func (c change) explain(ctx context.Context, show *progress, err error) error {
 			sections = append(sections, section{title: "last healthcheck of " + unready.Container, text: probeText(unready.Probe)})
 		}
 		if unready.Service != "" {
-			hints = append(hints, "strake logs "+unready.Service)
+			hints = append(hints, "strake "+c.otherProject()+"logs "+unready.Service)
 		}
 	}
 	if len(hints) > 0 && hintOf(err) == "" {
@@ -179,6 +179,14 @@ func (c change) explain(ctx context.Context, show *progress, err error) error {
 		return err
 	}
 	return &reportedError{error: err, sections: sections}
+}
+
+// otherProject is what a command line needs to mean the stack, where the files mean another one.
+func (c change) otherProject() string {
+	if c.isolated == nil {
+		return ""
+	}
+	return "-p " + c.isolated.project.Name + " "
 }
 
 func probeText(p *compose.ProbeError) string {

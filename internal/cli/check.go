@@ -157,8 +157,8 @@ func printChecked(s Streams, doc checkDocument) error {
 			if f.Level != level {
 				continue
 			}
-			rows = append(rows, []string{"  " + placeOf(f), f.Service, f.Rule, f.What})
-			if fix := "  " + f.Rule + ": " + f.Why + "\n    → " + f.Fix + "\n"; !slices.Contains(fixes, fix) {
+			rows = append(rows, []string{"  " + placeOf(f), f.Service, f.Rule, harmless(f.What)})
+			if fix := "  " + f.Rule + ": " + harmless(f.Why) + "\n    → " + harmless(f.Fix) + "\n"; !slices.Contains(fixes, fix) {
 				fixes = append(fixes, fix)
 			}
 		}

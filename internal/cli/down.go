@@ -61,7 +61,7 @@ func down(ctx context.Context, s Streams, o downOptions) error {
 		p, name, o.Down.Volumes, o.Yes = nil, offline.Name(name), true, true
 		have, err := e.Observe(ctx, compose.Scope{Project: name})
 		if err == nil {
-			err = isOurs(project, have, false)
+			err = isOurs(project, have)
 		}
 		if err != nil {
 			return err

@@ -49,7 +49,7 @@ func subcommandsText(c *cli.Command) string {
 		return ""
 	}
 	text := "\nCommands:\n"
-	for _, s := range c.Subcommands {
+	for _, s := range c.VisibleCommands() {
 		text += fmt.Sprintf("  %-12s %s\n", s.Name, wrapped(s.Usage, 15))
 	}
 	return text

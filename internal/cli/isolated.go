@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,6 +27,7 @@ type isolatedStack struct {
 	project *compose.Project
 	routes  []compose.RouteSpec // to the holders, in whose networks the services are
 	beside  netip.Prefix        // where the gateway meets them
+	stale   bool                // what is there is another one: it goes first
 }
 
 // isolate is a project as an isolated stack, which runs strake's image program. A stack of that name that is not of the project is an error.
@@ -36,7 +37,7 @@ func isolate(ctx context.Context, e *engine.Engine, p *compose.Project, program 
 	if err != nil {
 		return nil, err
 	}
-	if err := isOurs(p.Name, have, true); err != nil {
+	if err := isOurs(p.Name, have); err != nil {
 		return nil, err
 	}
 	used, err := previewHost{e}.Subnets(ctx)
@@ -49,15 +50,16 @@ func isolate(ctx context.Context, e *engine.Engine, p *compose.Project, program 
 	} else {
 		st.beside, _ = offline.FreeSubnet(&used, localName(name)) // without one there is none for the stack either, which is said
 	}
-	busy, err := e.Mounted(ctx, name)
+	busy, err := e.MountedBut(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	p = standin.InVolume(p)
-	o := offline.IsolateOptions{Program: program, Engine: have.Engine, Have: have, Used: used, Busy: busy, Breaches: offline.Breaches(p, socketAt(e, have.Engine, p.WorkingDir)), Beside: st.beside}
+	o := offline.IsolateOptions{Program: program, Engine: have.Engine, Have: have, Used: used, Busy: busy, Breaches: offline.Breaches(p, socketAt(e, have.Engine)), Beside: st.beside}
 	if st.project, err = offline.Isolate(p, o); err != nil {
 		return nil, err
 	}
+	st.stale = isStale(have, st.project)
 	specs, err := compose.Routes(p)
 	if err != nil {
 		return nil, err
@@ -71,10 +73,68 @@ func isolate(ctx context.Context, e *engine.Engine, p *compose.Project, program 
 	return st, nil
 }
 
-// isOurs refuses a stack that has the name of an isolated one and is not one of the project; wholly refuses one of which anything is not.
-func isOurs(project string, have compose.State, wholly bool) error {
+// isStale is whether what there is of an isolated stack is not what is wanted now, or was opened: it is taken down before it is brought up,
+// so that nothing of it starts where there may be a way out, and what was counted is of this stack alone.
+func isStale(have compose.State, want *compose.Project) bool {
+	if !slices.ContainsFunc(have.Containers, func(c compose.Container) bool { return c.Labels[compose.LabelProject] == want.Name }) {
+		return false
+	}
+	for _, n := range have.Networks {
+		if !n.Internal || !n.Closed || n.Labels[compose.LabelProject] == want.Name && n.Labels[offline.LabelOf] == "" {
+			return true
+		}
+	}
+	for _, c := range have.Containers {
+		if c.Labels[offline.LabelRole] == offline.RoleSink && c.Status == compose.Running {
+			return c.Labels[offline.LabelMade] != want.Services[offline.SinkService].Labels[offline.LabelMade]
+		}
+	}
+	return true // without its sink
+}
+
+// clear takes what there is of the isolated stack down, its volumes aside.
+func (st *isolatedStack) clear(ctx context.Context, c change) error {
+	name := st.project.Name
+	down := change{streams: c.streams, engine: c.engine, command: c.command, noWait: c.noWait, reading: "taking down what was there", scope: scopeOfStack(nil, name),
+		plan: func(have compose.State) (compose.Plan, error) {
+			return compose.Down(nil, have, compose.DownOptions{RemoveOrphans: true})
+		}}
+	if _, err := down.do(ctx); err != nil {
+		return err
+	}
+	g := &gatewayHost{streams: c.streams, engine: c.engine, owner: compose.ConvergeOptions{Owner: owner(c.streams, c.command), Alive: isAlive, NoWait: c.noWait}}
+	return g.withdraw(ctx, name, true)
+}
+
+// isWrittenElsewhere refuses to bring a project up beside its isolated stack where that may write to a path that the project writes to.
+func isWrittenElsewhere(ctx context.Context, e *engine.Engine, p *compose.Project) error {
+	writes := map[string]string{}
+	for name, s := range p.Services {
+		for _, m := range s.Volumes {
+			if m.Type == "bind" && !m.ReadOnly {
+				writes[m.Source] = name
+			}
+		}
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	busy, err := e.MountedBy(ctx, offline.Name(p.Name))
+	if err != nil {
+		return err
+	}
+	for _, path := range slices.Sorted(maps.Keys(writes)) {
+		if slices.ContainsFunc(busy, func(b string) bool { return compose.Within(b, path) || compose.Within(path, b) }) {
+			return &compose.HintedError{Err: fmt.Errorf("the isolated stack may write to %s, which service %s writes to", path, writes[path]), Next: "strake down --isolated first"}
+		}
+	}
+	return nil
+}
+
+// isOurs refuses a stack that has the name of an isolated one and is not one of the project.
+func isOurs(project string, have compose.State) error {
 	foreign := offline.Foreign(project, have)
-	if foreign == "" || !wholly && offline.IsOf(project, have) {
+	if foreign == "" || offline.IsOf(project, have) { // what somebody put beside it goes with it
 		return nil
 	}
 	return &compose.HintedError{Err: fmt.Errorf("%s is of a project that is called %s, and not of an isolated stack of %s", foreign, have.Project, project),
@@ -82,8 +142,8 @@ func isOurs(project string, have compose.State, wholly bool) error {
 }
 
 // socketAt says of a path of the engine's machine why it leads out of every network; "" where it does not, or nothing is known of it. Where
-// the engine is on this machine links are followed, and any socket outside of the project's folder counts, and a folder that holds one.
-func socketAt(e *engine.Engine, on compose.Engine, project string) func(path string) string {
+// the engine is on this machine links are followed, and any socket counts, and a folder that holds one.
+func socketAt(e *engine.Engine, on compose.Engine) func(path string) string {
 	return func(path string) string {
 		real := path
 		if !on.Remote {
@@ -97,25 +157,33 @@ func socketAt(e *engine.Engine, on compose.Engine, project string) func(path str
 				return "it has the engine's socket, and what it starts is not contained"
 			}
 		}
-		if on.Remote || compose.Within(project, real) {
+		if on.Remote {
 			return ""
 		}
-		if isSocket(real) {
-			return "it has a socket of the machine's, and who answers there is not contained"
-		}
-		entries, _ := os.ReadDir(real) // what cannot be read is a file, or not there
-		for _, entry := range entries {
-			if entry.Type()&fs.ModeSocket != 0 {
-				return "it has a socket of the machine's, " + entry.Name() + ", and who answers there is not contained"
-			}
+		if at := socketBelow(real); at != "" {
+			return "it has a socket of the machine's, " + at + ", and who answers there may not be contained"
 		}
 		return ""
 	}
 }
 
-func isSocket(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode()&fs.ModeSocket != 0
+// mostLookedAt is how many files of a folder are looked at for sockets.
+const mostLookedAt = 5000
+
+// socketBelow is a socket that is at a path or in a folder there, as far as mostLookedAt files go; "" for none.
+func socketBelow(path string) (found string) {
+	left := mostLookedAt
+	_ = filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error { // what cannot be read is left out
+		if left--; left < 0 {
+			return fs.SkipAll
+		}
+		if err == nil && d.Type()&fs.ModeSocket != 0 {
+			found = at
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found
 }
 
 // serve has the change end with the gateway on both sides: it reaches the holders in a network that is closed too.
@@ -170,12 +238,14 @@ func reportOn(ctx context.Context, e *engine.Engine, name string, allow []string
 
 // readBack reads of the engine who is on the stack's networks, what its containers have mounted, and which of them it starts again and again.
 func readBack(ctx context.Context, e *engine.Engine, ev *offline.Evidence) error {
-	ours := map[string]bool{gatewayProxy: true}
+	ours, socket := map[string]bool{gatewayProxy: true}, socketAt(e, ev.State.Engine)
 	for _, c := range ev.State.Containers {
 		ours[c.Name] = true
-		socket := socketAt(e, ev.State.Engine, c.Labels[compose.LabelWorkingDir])
 		for _, m := range c.Mounts {
-			if why := socket(m.Source); m.Type == "bind" && why != "" {
+			if m.Type != "bind" {
+				continue
+			}
+			if why := socket(m.Source); why != "" {
 				ev.Sockets[c.Name] = why
 			}
 		}
@@ -186,6 +256,10 @@ func readBack(ctx context.Context, e *engine.Engine, ev *offline.Evidence) error
 		if restarted > 0 && restarted < youngAge {
 			ev.Restarting = append(ev.Restarting, c.Name)
 		}
+	}
+	var err error
+	if ev.Sharing, err = e.Sharing(ctx, ev.State.Containers); err != nil {
+		return err
 	}
 	for _, n := range ev.State.Networks {
 		on, err := e.Attached(ctx, n.ID)

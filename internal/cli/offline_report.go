@@ -42,7 +42,7 @@ func offlineReport(ctx context.Context, s Streams, o projectOptions, asJSON bool
 		err = &compose.HintedError{Err: fmt.Errorf("%s has no isolated stack", project), Next: "strake up --isolated brings it up"}
 	}
 	if err == nil {
-		err = isOurs(project, there, false)
+		err = isOurs(project, there)
 	}
 	if err != nil {
 		return err
@@ -60,6 +60,12 @@ func offlineReport(ctx context.Context, s Streams, o projectOptions, asJSON bool
 
 // prove brings an isolated stack up and prints what is known of it, also where it did not get ready.
 func (c change) prove(ctx context.Context, o upOptions) error {
+	if c.isolated.stale {
+		c.show.warn("what there is of it is another one: it is taken down first")
+		if err := c.isolated.clear(ctx, c); err != nil {
+			return err
+		}
+	}
 	out, err := c.do(ctx)
 	var unready *compose.NotReadyError
 	if err != nil && (ctx.Err() != nil || !errors.As(err, &unready)) {
@@ -74,8 +80,8 @@ func (c change) prove(ctx context.Context, o upOptions) error {
 			fmt.Fprintln(c.streams.Out, u.Service+"  "+u.URL)
 		}
 	}
-	if reportErr = printReport(c.streams, r, o.JSON); err == nil {
-		err = reportErr
+	if reportErr = printReport(c.streams, r, o.JSON); err == nil || o.JSON { // the document says what is not ready
+		return reportErr
 	}
 	return err
 }

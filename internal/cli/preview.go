@@ -109,6 +109,9 @@ func newPreviewOpen() *cli.Command {
 			if err != nil {
 				return err
 			}
+			if c.NArg() > 1 {
+				return usagef("name one", "preview open takes one preview")
+			}
 			if o.Change == (previews.Change{}) {
 				return usagef("write --branch "+compose.Word(o.ID)+" if it is a branch", "%.60q is no number of a pull request", o.ID)
 			}

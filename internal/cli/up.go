@@ -221,7 +221,7 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 			if ch.isolated, err = isolate(ctx, e, p, program); err != nil {
 				return err
 			}
-			p = ch.isolated.project
+			p, ch.command = ch.isolated.project, "up --isolated"
 			whole = p
 		}
 		if o.from == nil {
@@ -231,7 +231,7 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		}
 		if ch.isolated != nil {
 			ch.isolated.serve(&ch, show)
-		} else if err := ch.serve(p, d.NoStart, show); err != nil {
+		} else if err := errors.Join(ch.serve(p, d.NoStart, show), isWrittenElsewhere(ctx, e, p)); err != nil {
 			return err
 		}
 		selected := slices.Concat(d.Services, p.Sharers(d.Services))

@@ -172,17 +172,47 @@ func (e *Engine) Attached(ctx context.Context, id string) ([]string, error) {
 	return all, nil
 }
 
-// Mounted are the paths of the machine that containers which did not end may write to, but for those of a project.
+// Sharing are the containers that use the network of one of some, and are none of them, by name.
 // Source: Docker Engine API 1.41, GET /containers/json.
-func (e *Engine) Mounted(ctx context.Context, but string) ([]string, error) {
+func (e *Engine) Sharing(ctx context.Context, of []compose.Container) ([]string, error) {
 	list, err := e.api.ContainerList(ctx, container.ListOptions{})
+	if err != nil {
+		return nil, e.explainCall(ctx, err)
+	}
+	ids := map[string]bool{}
+	for _, c := range of {
+		ids[c.ID] = true
+	}
+	var all []string
+	for _, c := range list {
+		if mode := container.NetworkMode(c.HostConfig.NetworkMode); mode.IsContainer() && ids[mode.ConnectedContainer()] && !ids[c.ID] {
+			all = append(all, ownName(c.Names))
+		}
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
+// MountedBut are the paths of the machine that containers which did not end may write to, but for those of a project.
+func (e *Engine) MountedBut(ctx context.Context, project string) ([]string, error) {
+	return e.mounted(ctx, filters.Args{}, func(labels map[string]string) bool { return labels[compose.LabelProject] != project })
+}
+
+// MountedBy are the paths of the machine that containers of a project which did not end may write to.
+func (e *Engine) MountedBy(ctx context.Context, project string) ([]string, error) {
+	return e.mounted(ctx, projectFilter(project), func(map[string]string) bool { return true })
+}
+
+// mounted are the paths that may be written to. Source: Docker Engine API 1.41, GET /containers/json.
+func (e *Engine) mounted(ctx context.Context, only filters.Args, counts func(labels map[string]string) bool) ([]string, error) {
+	list, err := e.api.ContainerList(ctx, container.ListOptions{Filters: only})
 	if err != nil {
 		return nil, e.explainCall(ctx, err)
 	}
 	var all []string
 	for _, c := range list {
 		for _, m := range c.Mounts {
-			if m.Type == "bind" && m.RW && c.Labels[compose.LabelProject] != but {
+			if m.Type == "bind" && m.RW && counts(c.Labels) {
 				all = append(all, m.Source)
 			}
 		}

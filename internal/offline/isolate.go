@@ -131,6 +131,7 @@ func Breaches(p *compose.Project, socket func(path string) string) []Breach {
 			add(s.NetworkMode == "host", "it uses the machine's own network (network_mode: host)")
 			add(strings.HasPrefix(s.NetworkMode, "container:"), "it uses the network of a container that is none of the stack's (network_mode: %s)", s.NetworkMode)
 			add(s.Pid == "host" || strings.HasPrefix(s.Pid, "container:"), "it sees processes of others, whose networks it can enter (pid: %s)", s.Pid)
+			add(s.Privileged, "it has the whole machine (privileged)")
 			add(s.UseAPISocket, "it has the engine's socket, and what it starts is not contained (use_api_socket)")
 			for _, m := range s.Volumes {
 				if m.Type == "bind" {
@@ -140,6 +141,9 @@ func Breaches(p *compose.Project, socket func(path string) string) []Breach {
 			}
 		}
 		look(s)
+		for _, from := range s.VolumesFrom {
+			add(strings.HasPrefix(from, "container:"), "it has files, and maybe sockets, of a container that is none of the stack's (volumes_from: %s)", from)
+		}
 		for _, h := range s.PreStart {
 			hook := compose.Service{}
 			hook.ContainerSpec = h.ContainerSpec

@@ -42,6 +42,10 @@ func (v *isolation) service(s compose.Service) {
 		s.Deploy = &deploy
 	}
 	s.ContainerName, s.Ports, s.Develop = "", nil, nil
+	if l := s.Logging; l != nil && !slices.Contains([]string{"", "json-file", "local", "none", "journald"}, l.Driver) {
+		v.warn("service %s: logging driver %s is left out: it may send what is logged somewhere else", s.Name, l.Driver)
+		s.Logging = nil
+	}
 	s.Volumes = v.mounts(s)
 	s.VolumesFrom = slices.Clone(s.VolumesFrom)
 	for i, from := range s.VolumesFrom {

@@ -194,13 +194,15 @@ services:
   run: {image: a, volumes: ["/run:/host/run:ro"]}
   pid: {image: a, pid: host}
   hook: {image: a, pre_start: [{image: b, volumes: ["/var/run/docker.sock:/s"]}]}
-  fine: {image: a, volumes: ["/srv:/srv"], privileged: true}
+  others: {image: a, volumes_from: ["container:other:ro"]}
+  whole: {image: a, privileged: true}
+  fine: {image: a, volumes: ["/srv:/srv"], cap_add: [NET_ADMIN]}
 `)
 	var got []string
 	for _, b := range offline.Breaches(p, socket) {
 		got = append(got, b.Service)
 	}
-	if want := []string{"foreign", "hook", "host", "pid", "run", "socket"}; !slices.Equal(got, want) {
+	if want := []string{"foreign", "hook", "host", "others", "pid", "run", "socket", "whole"}; !slices.Equal(got, want) {
 		t.Errorf("Breaches = %q, want %q", got, want)
 	}
 }
@@ -260,6 +262,8 @@ func TestJudge_ProvesOnlyWhatHolds(t *testing.T) {
 		{"guest", "none of the stack's, is on network", func(e *offline.Evidence) { e.Guests = map[string][]string{"shop-isolated_default": {"stranger"}} }},
 		{"breach", "not contained: it has the engine's socket", func(e *offline.Evidence) { e.Made.Breaches = []offline.Breach{{"web", "it has the engine's socket"}} }},
 		{"a socket that is mounted", "shop-isolated-web-1 is not contained: it has a socket", func(e *offline.Evidence) { e.Sockets = map[string]string{"shop-isolated-web-1": "it has a socket"} }},
+		{"sharing", "container stranger, which is none of the stack's, uses the network", func(e *offline.Evidence) { e.Sharing = []string{"stranger"} }},
+		{"a newer sink", "before the sink was made anew is not known", func(e *offline.Evidence) { e.State.Containers[0].Created = began.Add(time.Minute) }},
 		{"restarting", "not ready: web", func(e *offline.Evidence) { e.Restarting = []string{"shop-isolated-web-1"} }},
 		{"opened for a while", "web was on a network that is none of the stack's, at 10.9.0.3/16", func(e *offline.Evidence) {
 			e.Logs["shop-isolated-strake-net-web-1"] = append(e.Logs["shop-isolated-strake-net-web-1"], `{"opened":"10.9.0.3/16"}`+"\n"...)

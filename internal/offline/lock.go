@@ -50,8 +50,12 @@ func ReadLock(dir string) (*Lock, error) {
 		return nil, err
 	}
 	l := &Lock{}
-	if err := json.Unmarshal(text, l); err != nil || l.Version != 1 {
-		return nil, &compose.HintedError{Err: fmt.Errorf("%s is no lock of this strake: form %d, %v", file, l.Version, err), Next: "strake lock writes it anew"}
+	err = json.Unmarshal(text, l)
+	if err == nil && l.Version != 1 {
+		err = fmt.Errorf("its form is %d, and this strake reads 1", l.Version)
+	}
+	if err != nil {
+		return nil, &compose.HintedError{Err: fmt.Errorf("read %s: %w", file, err), Next: "strake lock writes it anew"}
 	}
 	return l, nil
 }
@@ -146,7 +150,11 @@ func (l *Lock) Check(refs []string, have compose.State) []Unlocked {
 		case !ok:
 			u.Why = LockFile + " has none for " + platform
 		case image.Content != want.Content, image.Config != "" && want.Config != "" && image.Config != want.Config:
-			u.Why = fmt.Sprintf("it is %.19s here, and %.19s is pinned", image.Config+image.Content, want.Config+want.Content)
+			is, pinned := image.Config, want.Config
+			if is == "" || pinned == "" || is == pinned {
+				is, pinned = image.Content, want.Content
+			}
+			u.Why = fmt.Sprintf("it is %.19s here, and %.19s is pinned", is, pinned)
 		default:
 			continue
 		}

@@ -3,6 +3,7 @@ package offline
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/strake-dev/strake/compose"
 )
@@ -23,6 +24,8 @@ type Made struct {
 	Networks []string            `json:"networks"`           // names
 	Breaches []Breach            `json:"breaches,omitempty"` // what is not contained
 	Shared   map[string][]string `json:"shared,omitempty"`   // by service, those that use its network too
+	// Uncounted says of what services attempts are not seen, or not all of them.
+	Uncounted []Breach `json:"uncounted,omitempty"`
 }
 
 // MadeOf is what was made of the stack that is observed; false where there is no sink that says so.
@@ -73,6 +76,16 @@ func (v *isolation) made() string {
 		if owner, held := v.owner(name); held && owner != name {
 			m.Shared[owner] = append(m.Shared[owner], name)
 		}
+		was := v.in.Services[name]
+		if was.NetworkMode == "none" {
+			m.Uncounted = append(m.Uncounted, Breach{name, "it has no network (network_mode: none), and what it tries comes to nobody"})
+		}
+		if slices.ContainsFunc(was.CapAdd, func(c string) bool {
+			c = strings.TrimPrefix(strings.ToUpper(c), "CAP_")
+			return c == "NET_ADMIN" || c == "ALL"
+		}) {
+			m.Uncounted = append(m.Uncounted, Breach{name, "it may undo the counting (cap_add)"})
+		}
 		if seed := v.in.Settings.Services[name].Seed; seed != nil {
 			m.Steps = append(m.Steps, seed.With...)
 		}
@@ -84,6 +97,7 @@ func (v *isolation) made() string {
 	slices.Sort(m.Services)
 	slices.Sort(m.Steps)
 	m.Steps = slices.Compact(m.Steps)
+	slices.SortFunc(m.Uncounted, func(a, b Breach) int { return strings.Compare(a.Service+a.Why, b.Service+b.Why) })
 	slices.Sort(m.Networks)
 	for _, shared := range m.Shared {
 		slices.Sort(shared)

@@ -68,9 +68,10 @@ func refuseOthers(allow []netip.Prefix) (counter, error) {
 	if err := errors.Join(err4, err6); err != nil {
 		return nil, err
 	}
-	for _, proto := range []byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMP} {
-		r.rule(out, append(append(isFamily(unix.NFPROTO_IPV4), isProto(proto)...), append(key4(proto), r.count(v4), refuse())...)...)
+	for _, proto := range []byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+		r.rule(out, append(append(isFamily(unix.NFPROTO_IPV4), isProto(proto)...), append(key4(true), r.count(v4), refuse())...)...)
 	}
+	r.rule(out, append(isFamily(unix.NFPROTO_IPV4), append(key4(false), r.count(v4), refuse())...)...) // all others
 	for _, proto := range []byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
 		r.rule(out, append(append(isFamily(unix.NFPROTO_IPV6), isProto(proto)...), append(key6(), r.count(v6), refuse())...)...)
 	}
@@ -135,9 +136,9 @@ func dport(register uint32) expr.Any {
 	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
 }
 
-func key4(proto byte) []expr.Any {
+func key4(hasPort bool) []expr.Any {
 	key := []expr.Any{daddr4(regAddress), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: regProto}}
-	if proto == unix.IPPROTO_ICMP { // it has no port
+	if !hasPort {
 		return append(key, &expr.Immediate{Register: regPort, Data: []byte{0, 0}})
 	}
 	return append(key, dport(regPort))
@@ -180,8 +181,10 @@ func protocolName(proto byte) string {
 		return "tcp"
 	case unix.IPPROTO_UDP:
 		return "udp"
+	case unix.IPPROTO_ICMP:
+		return "icmp"
 	}
-	return "icmp"
+	return fmt.Sprintf("ip protocol %d", proto)
 }
 
 // lastChoice is the metric of a route that no other one comes after, so that it is in nobody's way.

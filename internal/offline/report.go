@@ -64,6 +64,8 @@ type Evidence struct {
 	Stack string
 	Made  Made          // as the sink says
 	State compose.State // the networks that the gateway reaches it by included
+	// Sharing are containers that are none of the stack's and use the network of one that is.
+	Sharing []string
 	// Restarting are containers that the engine has started again, and that began a moment ago.
 	Restarting []string
 	// Sockets says, by container, why it leads out of every network, as of what it has mounted.
@@ -88,6 +90,7 @@ func Judge(e Evidence) Report {
 	}
 	e.judgeNetworks(&r)
 	e.judgeContainers(&r)
+	r.Uncounted = append(r.Uncounted, e.Made.Uncounted...)
 	var seen []sighting
 	for _, c := range e.State.Containers {
 		if c.Labels[LabelRole] != "" {
@@ -157,6 +160,16 @@ func (e Evidence) judgeContainers(r *Report) {
 		if c.Labels[LabelRole] == RoleHolder {
 			holders["container:"+c.ID] = true
 		}
+	}
+	if i := slices.IndexFunc(e.State.Containers, func(c compose.Container) bool { return c.Labels[LabelRole] == RoleSink }); i >= 0 {
+		for _, c := range e.State.Containers {
+			if holders[c.NetworkMode] && c.Created.Before(e.State.Containers[i].Created) {
+				r.against("what %s asked for before the sink was made anew is not known", c.Name)
+			}
+		}
+	}
+	for _, name := range e.Sharing {
+		r.against("container %s, which is none of the stack's, uses the network of one that is", name)
 	}
 	excused := map[string]bool{}
 	for _, b := range e.Made.Breaches {

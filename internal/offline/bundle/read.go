@@ -84,7 +84,7 @@ func Read(r io.Reader) (About, Sum, error) {
 		}
 	}
 	if n, err := io.Copy(io.Discard, plain); err != nil || n > 10<<10 { // the archive's own padding, and the checksum of what is compressed
-		return About{}, Sum{}, broken("after its end there are %d bytes (%v)", n, err)
+		return About{}, Sum{}, broken("something comes after its end")
 	}
 	if !whole.isWhole() {
 		return About{}, Sum{}, broken("its digest is not the one that it ends in")
