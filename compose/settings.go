@@ -107,6 +107,7 @@ func (src *sources) settings(p *types.Project) (Settings, error) {
 	d.checkSteps(s, p.Extensions[settingsKey], all)
 	d.checkPreviews(s.Previews, names)
 	d.checkIgnores(s.Check.Ignore, names)
+	d.checkAllow(s.Offline.Allow)
 	d.checkStandIns(s, all, p.WorkingDir)
 	for _, name := range names {
 		if r := s.Services[name].Route; r != nil {

@@ -2,6 +2,8 @@ package compose
 
 import (
 	"fmt"
+	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -40,5 +42,20 @@ func (d *settingsDecoder) checkIgnores(all []IgnoreSettings, services []string) 
 		if ig.Service != "" {
 			d.checkService(ig.Service, services, below("service")...)
 		}
+	}
+}
+
+// isAllowed is what an entry of x-strake.offline.allow may be: a host, or *. and a host.
+var isAllowed = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
+
+// checkAllow refuses entries of x-strake.offline.allow that no host can be.
+func (d *settingsDecoder) checkAllow(all []string) {
+	for i, host := range all {
+		_, err := netip.ParseAddr(host)
+		if err == nil || isAllowed.MatchString(host) {
+			continue
+		}
+		path := []string{settingsKey, "offline", "allow", strconv.Itoa(i)}
+		d.wrong = append(d.wrong, wrongSetting{path, false, settingPath(path) + fmt.Sprintf(" is %q, which is no host", host), "write telemetry.example.com, *.example.com or an address"})
 	}
 }

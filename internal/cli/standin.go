@@ -31,8 +31,9 @@ func newStandIn() *cli.Command {
 			}, address(standin.S3Port), &cli.StringFlag{Name: "dir", Value: standin.DataDir, Usage: "keep objects in `FOLDER`"}),
 			sub(compose.StandInMail, "Take mail and show it.", "", func(c *cli.Context) error {
 				s := streamsOf(c)
-				return unlessTold(c.Context, standin.ServeMail(c.Context, c.String("smtp"), c.String("address"), standin.MailOptions{Now: s.Now, Log: slog.New(slog.NewTextHandler(s.Err, nil))}))
-			}, address(standin.PagePort), &cli.StringFlag{Name: "smtp", Value: fmt.Sprint(":", standin.SMTPPort), Usage: "take mail at `ADDRESS`"}),
+				return unlessTold(c.Context, standin.ServeMail(c.Context, c.String("smtp"), c.String("address"), standin.MailOptions{AnyHost: c.Bool("any-host"), Now: s.Now, Log: slog.New(slog.NewTextHandler(s.Err, nil))}))
+			}, address(standin.PagePort), &cli.StringFlag{Name: "smtp", Value: fmt.Sprint(":", standin.SMTPPort), Usage: "take mail at `ADDRESS`"},
+				&cli.BoolFlag{Name: "any-host", Usage: "answer whatever host is asked for"}),
 			sub("healthy", "Ask whether the stand-in of this container is ready.", "NAME", func(c *cli.Context) error {
 				return standInHealthy(c.Context, c.Args().First())
 			}),

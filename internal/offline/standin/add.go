@@ -114,7 +114,11 @@ func Dir(p *compose.Project, at compose.S3Settings) string {
 
 // mail is the service of the mail stand-in. Its page is published for this machine alone.
 func (o AddOptions) mail(at compose.MailSettings) compose.Service {
-	s := o.program(compose.StandInMail)
+	var args []string
+	if o.Preview { // the gateway looks which host is asked
+		args = append(args, "--any-host")
+	}
+	s := o.program(compose.StandInMail, args...)
 	port := compose.ServicePort{Name: "page", Mode: "ingress", HostIP: "127.0.0.1", Target: PagePort, Protocol: "tcp", AppProtocol: "http"}
 	if at.Port > 0 && !o.Preview {
 		port.Published = fmt.Sprint(at.Port)

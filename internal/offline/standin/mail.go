@@ -31,8 +31,11 @@ const (
 type MailOptions struct {
 	// Most is how many bytes of messages, and of what the list says of them, are kept, with 1000 messages at most; the oldest goes first. 0 is 256 MiB.
 	Most int
-	Now  func() time.Time
-	Log  *slog.Logger
+	// AnyHost is that something before the page has looked which host is asked, as the gateway of previews does. Else only names that lead to
+	// this machine or to the stack are answered: a page elsewhere whose own name leads here reads nothing.
+	AnyHost bool
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Mail takes every message that is sent to it, keeps it in memory and delivers nothing: it shows them on a page (ServeHTTP), with any name

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"html/template"
 	"mime"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,11 +70,25 @@ func (m *Mail) handler() http.Handler {
 
 // ServeHTTP shows what was caught. All of it is for programs too: /api/messages, /api/messages/{id}.
 func (m *Mail) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !m.AnyHost && !isOwnHost(r.Host) {
+		http.Error(w, "ask at localhost", http.StatusMisdirectedRequest)
+		return
+	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	m.pages.ServeHTTP(w, r)
+}
+
+// isOwnHost is whether a Host header names this machine or a service of the stack: an address, localhost or below it, or a single label.
+func isOwnHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+	_, err := netip.ParseAddr(host)
+	return err == nil || !strings.Contains(host, ".") || strings.HasSuffix(strings.ToLower(host), ".localhost")
 }
 
 // letters are all messages as the list shows them, the newest first; of their texts it is the beginning.

@@ -243,3 +243,23 @@ func TestMail_KeepsTheNewest(t *testing.T) {
 		t.Errorf("a message of 64 MiB: %v, want 552", err)
 	}
 }
+
+// TestMail_AnswersOnlyItsOwnNames: a page elsewhere whose name is made to lead to this machine reads no mail.
+func TestMail_AnswersOnlyItsOwnNames(t *testing.T) {
+	for host, want := range map[string]int{"127.0.0.1:8025": 200, "[::1]:8025": 200, "localhost": 200, "mail--shop.localhost:7080": 200, "mail:8025": 200,
+		"evil.example.com": http.StatusMisdirectedRequest, "localhost.evil.com:8025": http.StatusMisdirectedRequest} {
+		for _, any := range []bool{false, true} {
+			m := standin.NewMail(standin.MailOptions{AnyHost: any, Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+			r := httptest.NewRequest(http.MethodGet, "/api/messages", nil)
+			r.Host = host
+			w := httptest.NewRecorder()
+			m.ServeHTTP(w, r)
+			if any {
+				want = http.StatusOK
+			}
+			if w.Code != want {
+				t.Errorf("GET of %s with AnyHost %v = %d, want %d", host, any, w.Code, want)
+			}
+		}
+	}
+}
