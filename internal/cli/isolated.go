@@ -30,6 +30,20 @@ type isolatedStack struct {
 	stale   bool                // what is there is another one: it goes first
 }
 
+// isolate has the change be about the isolated stack of some services of the project (nil: all), with what they need.
+func (c *change) isolate(ctx context.Context, p *compose.Project, services []string) error {
+	program, err := programOn(ctx, c.streams, c.engine)
+	if err != nil {
+		return err
+	}
+	if p, err = p.Select(slices.Concat(services, p.Sharers(services)), false); err != nil {
+		return err
+	}
+	c.command = "up --isolated"
+	c.isolated, err = isolate(ctx, c.engine, p, program)
+	return err
+}
+
 // isolate is a project as an isolated stack, which runs strake's image program. A stack of that name that is not of the project is an error.
 func isolate(ctx context.Context, e *engine.Engine, p *compose.Project, program string) (*isolatedStack, error) {
 	name := offline.Name(p.Name)

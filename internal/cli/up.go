@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -200,6 +201,20 @@ func clockOf(ctx context.Context, s Streams, e *engine.Engine) (time.Time, error
 	return f.Clock, err
 }
 
+// checkNames refuses options that name services which the project does not have.
+func (o upOptions) checkNames(p *compose.Project) error {
+	names := slices.Sorted(maps.Keys(o.Diff.Scale))
+	if o.Attached != nil && o.Attached.from != "" {
+		names = append(names, o.Attached.from)
+	}
+	for _, name := range names {
+		if _, ok := p.Services[name]; !ok {
+			return unknownService(p, name)
+		}
+	}
+	return nil
+}
+
 // upChange reads what up needs of files and of the command line. The caller closes its engine unless err is set.
 func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*compose.Project, change, error) {
 	p, e, err := begin(ctx, s, o.Project)
@@ -211,17 +226,10 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 	d, whole := o.Diff, p
 	err = func() (err error) {
 		if o.Isolated {
-			program, err := programOn(ctx, s, e)
-			if err != nil {
+			if err := ch.isolate(ctx, p, d.Services); err != nil {
 				return err
 			}
-			if p, err = p.Select(slices.Concat(d.Services, p.Sharers(d.Services)), false); err != nil {
-				return err
-			}
-			if ch.isolated, err = isolate(ctx, e, p, program); err != nil {
-				return err
-			}
-			p, ch.command = ch.isolated.project, "up --isolated"
+			p = ch.isolated.project
 			whole = p
 		}
 		if o.from == nil {
@@ -241,15 +249,8 @@ func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*com
 		for _, w := range p.Warnings {
 			show.warn(w)
 		}
-		for name := range d.Scale {
-			if _, ok := p.Services[name]; !ok {
-				return unknownService(p, name)
-			}
-		}
-		if o.Attached != nil && o.Attached.from != "" {
-			if _, ok := p.Services[o.Attached.from]; !ok {
-				return unknownService(p, o.Attached.from)
-			}
+		if err := o.checkNames(p); err != nil {
+			return err
 		}
 		services, err := withBuild(p, d.Services, d.NoDeps)
 		if err != nil {
