@@ -231,11 +231,8 @@ func described(ctx context.Context, e *engine.Engine, whys map[string]string) ([
 	var errs []error
 	for ref, why := range whys {
 		image, ok := state.Images[ref]
-		switch {
-		case !ok:
+		if !ok {
 			errs = append(errs, &compose.HintedError{Err: fmt.Errorf("image %s (%s) is not here", ref, why), Next: "run strake pull --policy missing, and save again"})
-		case !bundle.CanCarry(ref):
-			errs = append(errs, &compose.HintedError{Err: fmt.Errorf("image %s (%s) is named by a digest, which an engine forgets when it loads the image", ref, why), Next: "name it by a tag"})
 		}
 		all = append(all, bundle.Image{Ref: ref, For: why, Content: image.Content})
 	}
@@ -255,6 +252,9 @@ func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, 
 	if err != nil {
 		return 0, err
 	}
+	if err := tagCarried(ctx, e, about.Images); err != nil {
+		return 0, errors.Join(err, out.Close())
+	}
 	archives, done := savedImages(ctx, e, about.Images)
 	to := &steady{File: out}
 	err = bundle.Write(&told64{Writer: to, say: sayBytes(s, "saving")}, archives, about, scratch)
@@ -270,6 +270,19 @@ func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, 
 	return info.Size(), os.Rename(out.Name(), file)
 }
 
+// tagCarried gives images that are named by digests the names that they have in a bundle. They keep them: with its last tag an engine takes an
+// image away, whatever digest it is known by.
+func tagCarried(ctx context.Context, e *engine.Engine, images []bundle.Image) error {
+	for _, one := range images {
+		if name := one.Name(); name != one.Ref {
+			if err := e.Tag(ctx, one.Ref, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // savedImages are archives of images: strake's own, which shares nothing with the others, is read while the engine prepares those. done ends
 // what is not read any more, and waits for it.
 func savedImages(ctx context.Context, e *engine.Engine, images []bundle.Image) (archives []io.Reader, done func()) {
@@ -277,9 +290,9 @@ func savedImages(ctx context.Context, e *engine.Engine, images []bundle.Image) (
 	var own, others []string
 	for _, one := range images {
 		if one.For == strakeItself {
-			own = append(own, one.Ref)
+			own = append(own, one.Name())
 		} else {
-			others = append(others, one.Ref)
+			others = append(others, one.Name())
 		}
 	}
 	var all sync.WaitGroup

@@ -39,7 +39,13 @@ func (e *Engine) lookUpImage(ctx context.Context, ref compose.ImageRef) (imageFa
 	}
 	img, err := e.api.ImageInspect(ctx, ref.Ref, opts...)
 	if errdefs.IsNotFound(err) {
-		return imageFacts{}, nil
+		held := compose.CarriedAs(ref.Ref)
+		if held == "" {
+			return imageFacts{}, nil
+		}
+		facts, err := e.lookUpImage(ctx, compose.ImageRef{Ref: held, Platform: ref.Platform})
+		facts.held = held
+		return facts, err
 	}
 	if err != nil {
 		return imageFacts{}, fmt.Errorf("look up image %s: %w", ref.Ref, err)

@@ -333,6 +333,7 @@ type imageFacts struct {
 	compose.Image
 	present bool
 	shell   []string // of the image's SHELL; nil is the engine's own
+	held    string   // the name by which the engine has it, where that is another one than was asked for
 }
 
 // imageOf is the image that a reference names now, of the platform that is asked for; it asks once per reference, but again for

@@ -63,7 +63,7 @@ func translate(spec compose.ContainerSpec, in surroundings) (creation, error) {
 	}
 	c.config = &container.Config{
 		Hostname: s.Hostname, Domainname: s.DomainName, User: s.User, WorkingDir: s.WorkingDir,
-		Image: spec.Image, Cmd: []string(s.Command), Entrypoint: []string(s.Entrypoint),
+		Image: cmp.Or(in.image.held, spec.Image), Cmd: []string(s.Command), Entrypoint: []string(s.Entrypoint),
 		Env: environment(in.proxies, s.Environment), Labels: labels(spec, in.image),
 		ExposedPorts: exposedPorts(s), Tty: s.Tty, OpenStdin: s.StdinOpen,
 		AttachStdin: spec.OneOff && s.StdinOpen, StdinOnce: spec.OneOff && s.StdinOpen, AttachStdout: true, AttachStderr: true,

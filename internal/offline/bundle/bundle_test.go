@@ -284,10 +284,11 @@ func TestWrite_RefusesWhatTheEngineDidNotSave(t *testing.T) {
 	}
 }
 
-func TestCanCarry_OnlyNamesWithoutDigest(t *testing.T) {
-	for ref, want := range map[string]bool{"web": true, "web:1": true, "ghcr.io/a/b:c": true, "web@sha256:" + digest("x"): false, "web:1@sha256:" + digest("x"): false, "A": false} {
-		if got := bundle.CanCarry(ref); got != want {
-			t.Errorf("CanCarry(%s) = %v, want %v", ref, got, want)
+func TestImage_NameIsATag(t *testing.T) {
+	for ref, want := range map[string]string{"web": "web", "ghcr.io/a/b:c": "ghcr.io/a/b:c", "web@sha256:" + digest("x"): "web:strake-sha256-" + digest("x"),
+		"localhost:5000/a/web:1@sha256:" + digest("x"): "localhost:5000/a/web:strake-sha256-" + digest("x")} {
+		if got := (bundle.Image{Ref: ref}).Name(); got != want {
+			t.Errorf("Name of %s = %s, want %s", ref, got, want)
 		}
 	}
 }

@@ -1,6 +1,12 @@
 package bundle
 
-import "github.com/distribution/reference"
+import (
+	"cmp"
+
+	"github.com/distribution/reference"
+
+	"github.com/strake-dev/strake/compose"
+)
 
 // fullName is a reference with its registry and tag, as image stores write it; what is none stays as it is.
 func fullName(ref string) string {
@@ -11,12 +17,5 @@ func fullName(ref string) string {
 	return named.String()
 }
 
-// CanCarry is whether a reference survives: engines with graph drivers forget, when they load an image, what digest a registry has it by.
-func CanCarry(ref string) bool {
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return false
-	}
-	_, pinned := named.(reference.Digested)
-	return !pinned
-}
+// Name is the name that the image has in a bundle: that of a reference by digest is a tag, from which compose.CarriedAs knows it again.
+func (i Image) Name() string { return cmp.Or(compose.CarriedAs(i.Ref), i.Ref) }

@@ -166,10 +166,10 @@ func check(texts, blobs map[string][]byte) (About, error) {
 		}
 	}
 	for _, one := range about.Images {
-		if listed[fullName(one.Ref)] != one.Config || one.Config == "" {
+		if listed[fullName(one.Name())] != one.Config || one.Config == "" {
 			return About{}, broken("image %s is not the one that it says", one.Ref)
 		}
-		delete(listed, fullName(one.Ref))
+		delete(listed, fullName(one.Name()))
 	}
 	for ref := range listed {
 		return About{}, broken("it has an image %s that it does not speak of", ref)

@@ -305,7 +305,7 @@ func fill(about *About, images []saved) error {
 	for i := range about.Images {
 		one := &about.Images[i]
 		j := slices.IndexFunc(images, func(s saved) bool {
-			return slices.ContainsFunc(s.RepoTags, func(tag string) bool { return fullName(tag) == fullName(one.Ref) })
+			return slices.ContainsFunc(s.RepoTags, func(tag string) bool { return fullName(tag) == fullName(one.Name()) })
 		})
 		if j < 0 {
 			return fmt.Errorf("the engine did not save image %s", one.Ref)
