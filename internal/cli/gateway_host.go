@@ -97,7 +97,7 @@ func (g *gatewayHost) running(ctx context.Context) (string, error) {
 // program than the one that it runs. Whatever it changes, the image included, it changes while it holds the gateway's claim: of two
 // commands that want a gateway the second finds that of the first.
 func (g *gatewayHost) ensure(ctx context.Context) (port int, err error) {
-	ref, file, err := ownImage(g.streams)
+	ref, file, err := programFor(ctx, g.streams, g.engine)
 	if err != nil {
 		return 0, err
 	}

@@ -22,12 +22,30 @@ import (
 
 // programOn makes that image be on an engine, and returns its reference.
 func programOn(ctx context.Context, s Streams, e *engine.Engine) (ref string, err error) {
-	ref, file, err := ownImage(s)
+	ref, file, err := programFor(ctx, s, e)
 	if err != nil {
 		return "", err
 	}
 	_, err = ensureProgram(ctx, s, e, ref, file)
 	return ref, err
+}
+
+// programFor is the image of this program, and the file that goes into it. Where there is no file that can run in a container, as on a Mac, it is
+// the image of this very version that a bundle brought, and no file.
+func programFor(ctx context.Context, s Streams, e *engine.Engine) (ref, file string, err error) {
+	if ref, file, err = ownImage(s); err == nil {
+		return ref, file, nil
+	}
+	images, listErr := e.ImagesWith(ctx, labelProgram)
+	if listErr != nil {
+		return "", "", errors.Join(err, listErr)
+	}
+	for _, one := range images {
+		if one.Labels[labelProgram] == buildVersion() && len(one.Tags) > 0 {
+			return one.Tags[0], "", nil
+		}
+	}
+	return "", "", err
 }
 
 // programClaim is whose claim is held while the image of this program is made: of two that are made at once one would have another ID,
@@ -131,8 +149,8 @@ func importProgram(ctx context.Context, e *engine.Engine, ref, file string) erro
 		}
 		_ = w.CloseWithError(errors.Join(err, out.Close())) // never fails
 	}()
-	return e.Import(ctx, ref, r, map[string]string{labelProgram: "true"})
+	return e.Import(ctx, ref, r, map[string]string{labelProgram: buildVersion()})
 }
 
-// labelProgram is on images that hold this program.
+// labelProgram is on images that hold this program: its version.
 const labelProgram = "dev.strake.program"
