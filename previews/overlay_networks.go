@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/strake-dev/strake/compose"
 )
@@ -81,7 +80,7 @@ func (v *overlay) networks() error {
 // the file's choosing there could be another stack's.
 func (v *overlay) edge() {
 	for _, r := range v.routes {
-		owner, ok := v.networkOwner(r.Service)
+		owner, ok := v.out.NetworkOwner(r.Service)
 		if !ok {
 			v.refuse("service "+r.Service+" is routed and has no network", "take network_mode or the route out")
 			continue
@@ -108,21 +107,4 @@ func lowest(s compose.Service) int {
 		}
 	}
 	return least
-}
-
-// networkOwner is the service on whose networks a service is.
-func (v *overlay) networkOwner(name string) (string, bool) {
-	for range v.out.Services {
-		s, ok := v.out.Services[name]
-		if !ok {
-			return "", false
-		}
-		if s.NetworkMode == "" {
-			return name, true
-		}
-		if name, ok = strings.CutPrefix(s.NetworkMode, "service:"); !ok {
-			return "", false
-		}
-	}
-	return "", false // a circle
 }

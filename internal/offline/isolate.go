@@ -92,7 +92,7 @@ func Isolate(p *compose.Project, o IsolateOptions) (*compose.Project, error) {
 	v.out.Settings.Ports = ""
 	v.volumes()
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		if hasNetworks(p.Services[name]) {
+		if compose.HasNetworks(p.Services[name]) {
 			v.order = append(v.order, name)
 		}
 	}
@@ -109,11 +109,6 @@ func Isolate(p *compose.Project, o IsolateOptions) (*compose.Project, error) {
 	v.linkAll()
 	v.sink()
 	return v.out, nil
-}
-
-// hasNetworks is whether a service has networks of its own, be it that which all stacks of an engine have.
-func hasNetworks(s compose.Service) bool {
-	return s.NetworkMode == "" || s.NetworkMode == "bridge" || s.NetworkMode == "default"
 }
 
 // Breaches are what of a project cannot be contained, by service. socket says of a path of the machine why it leads out of every network, such

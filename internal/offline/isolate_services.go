@@ -54,7 +54,7 @@ func (v *isolation) service(s compose.Service) {
 			v.warn("service %s: volumes_from %s is read-only in the isolated stack", s.Name, from)
 		}
 	}
-	owner, held := v.owner(s.Name)
+	owner, held := v.in.NetworkOwner(s.Name)
 	if held {
 		s = inNetworkOf(s, HolderOf(owner))
 		s.DependsOn = maps.Clone(s.DependsOn)
@@ -67,7 +67,7 @@ func (v *isolation) service(s compose.Service) {
 	for i, h := range s.PreStart {
 		hook := compose.Service{Name: s.Name}
 		hook.ContainerSpec = h.ContainerSpec
-		if held && (hasNetworks(hook) || strings.HasPrefix(hook.NetworkMode, "service:")) {
+		if held && (compose.HasNetworks(hook) || strings.HasPrefix(hook.NetworkMode, "service:")) {
 			hook = inNetworkOf(hook, HolderOf(owner))
 		}
 		hook.Volumes = v.mounts(hook)
@@ -106,23 +106,6 @@ func replicas(s compose.Service) int {
 		return *s.Deploy.Replicas
 	}
 	return 1
-}
-
-// owner is the service on whose networks a service is; false where they are none of the stack's.
-func (v *isolation) owner(name string) (string, bool) {
-	for range v.in.Services {
-		s, ok := v.in.Services[name]
-		if !ok {
-			return "", false
-		}
-		if hasNetworks(s) {
-			return name, true
-		}
-		if name, ok = strings.CutPrefix(s.NetworkMode, "service:"); !ok {
-			return "", false
-		}
-	}
-	return "", false // a circle
 }
 
 // inNetworkOf is a service in the network of another one, without what that one has to say for both.

@@ -73,7 +73,7 @@ func (v *isolation) made() string {
 		if replicas(v.in.Services[name]) > 0 || s.Labels[LabelRole] != "" {
 			m.Services = append(m.Services, name)
 		}
-		if owner, held := v.owner(name); held && owner != name {
+		if owner, held := v.in.NetworkOwner(name); held && owner != name {
 			m.Shared[owner] = append(m.Shared[owner], name)
 		}
 		was := v.in.Services[name]
