@@ -82,7 +82,7 @@ func supportedNotes() map[string]string {
 		"services.*.configs.[].gid":         "of configs that are files: ignored, they are mounted as they are",
 		"services.*.configs.[].mode":        "of configs that are files: ignored, they are mounted as they are",
 		"services.*.build.privileged":       "if the engine's BuildKit allows it",
-		"services.*.build.platforms":        "one platform; several need the containerd image store",
+		"services.*.build.platforms":        "all by strake build where images are kept in containerd; else, and by up, the engine's own",
 		"include":                           "local files; git and OCI are refused",
 		"version":                           "obsolete, without effect",
 	}

@@ -35,6 +35,7 @@ type DiffOptions struct {
 	RemoveOrphans      bool
 	Build              BuildMode
 	NoCache            bool
+	AllPlatforms       bool              // build for each of build.platforms, where the engine can have them
 	Pull               string            // "" as each service's pull_policy says, "always", "missing", "never"
 	Inputs             map[string]string // of Inputs; a service that is absent counts as unchanged
 	Refs               []BuildRef        // of BuildRefs, in Scope.Images too; needed for Offline

@@ -159,7 +159,8 @@ func (p *planner) build(s Service, ref ImageRef, image Image, present bool, poli
 		return err
 	}
 	p.image[s.Name] = p.add(Step{Op: BuildImage, Name: ref.Ref, Why: why, Service: s.Name, Image: &ImageStep{ImageRef: ref, Present: present,
-		Project: p.want, Service: s.Name, Inputs: inputs, Was: was, NoCache: p.o.NoCache || s.Build.NoCache, Pull: p.o.Pull == types.PullPolicyAlways || s.Build.Pull, Offline: p.o.Offline, Version: p.o.Version}}, after...)
+		Project: p.want, Service: s.Name, Inputs: inputs, Was: was, NoCache: p.o.NoCache || s.Build.NoCache, Pull: p.o.Pull == types.PullPolicyAlways || s.Build.Pull, Offline: p.o.Offline, Version: p.o.Version,
+		AllPlatforms: p.o.AllPlatforms}}, after...)
 	return nil
 }
 

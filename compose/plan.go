@@ -149,6 +149,8 @@ type ImageStep struct {
 	Version string
 	// NoCache, Pull and Offline are the build's options; Pull asks for newer base images.
 	NoCache, Pull, Offline bool
+	// AllPlatforms is whether all of build.platforms are built, where the engine can have them, and not its own alone.
+	AllPlatforms bool
 }
 
 // ContainerSpec is what CreateContainer and RunHook need.

@@ -78,12 +78,15 @@ func TestBundle_RunsOnAnEngineWithoutAnyNetwork(t *testing.T) {
 			t.Errorf("the store has %q, want the seed's rows", rows)
 		}
 		var about struct {
-			Images []struct{ Ref, Config, Content string }
+			Images []struct{ Ref, For, Config, Content string }
 		}
 		if err := json.Unmarshal([]byte(must(there, "bundle", "show", file, "--json")), &about); err != nil || len(about.Images) < 5 {
 			t.Fatalf("bundle show --json = %+v, %v, want the images", about, err)
 		}
 		for _, one := range about.Images {
+			if one.For == "strake itself" { // it is made of this program, and need not be there to be saved
+				continue
+			}
 			layers := func(e lab.Engine) string {
 				ref := one.Ref
 				if e.Name == there.Engine.Name && ref == pinned {
@@ -124,4 +127,85 @@ func (s stack) refusesSpoilt(t *testing.T, env []string, file string) {
 	if there := lab.Docker(t, s.Engine, "images", "-aq"); there != "" {
 		t.Errorf("after spoilt bundles the engine has %q, want nothing", there)
 	}
+}
+
+// TestBundle_IsForThePlatformsThatAreNamed: an engine that keeps images in containerd has some for several. One with a graph driver does not, and is
+// told what is missing.
+func TestBundle_IsForThePlatformsThatAreNamed(t *testing.T) {
+	lab.Each(t, func(t *testing.T, e lab.Engine) {
+		text, err := os.ReadFile(buildStrake(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const machine, aarch64 = 18, 0xb7 // Source: ELF, e_machine
+		text[machine] = aarch64
+		program := filepath.Join(t.TempDir(), "strake-linux-arm64")
+		if err := os.WriteFile(program, text, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		platforms := "platforms: [linux/amd64, linux/arm64]"
+		if e.Name != "28.5-containerd" {
+			platforms = ""
+		}
+		here := newStack(t, e, `
+services:
+  web:
+    build: {context: ., `+platforms+`}
+    command: [/page]
+`)
+		for name, text := range map[string]string{"Dockerfile": "FROM scratch\nCOPY page /page\n", "page": "here\n"} {
+			if err := os.WriteFile(filepath.Join(here.dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		env := []string{"STRAKE_CACHE_DIR=" + t.TempDir()}
+		must := func(s stack, args ...string) string {
+			t.Helper()
+			out, code := s.strake(t, env, args...)
+			if code != 0 {
+				t.Fatalf("strake %s: exit %d\n%s", strings.Join(args, " "), code, out)
+			}
+			return out
+		}
+		must(here, "build")
+		file := filepath.Join(t.TempDir(), "stack.tar.zst")
+		save := []string{"bundle", "save", file, "--platform", "linux/amd64", "--platform", "linux/arm64/v8"}
+		if platforms == "" {
+			for _, arg := range []string{"no-program", program} {
+				if out, code := here.strake(t, append(env, "STRAKE_PROGRAM="+arg), save...); code != 1 || !strings.Contains(out, "is not here for linux/arm64") || !strings.Contains(out, "containerd") {
+					t.Errorf("bundle save for a platform that the engine has not: exit %d, want 1 and what has it\n%s", code, out)
+				}
+			}
+			return
+		}
+		if out, code := here.strake(t, env, save...); code != 1 || !strings.Contains(out, "there is no strake for linux/arm64") {
+			t.Errorf("bundle save without that program: exit %d, want 1\n%s", code, out)
+		}
+		env = append(env, "STRAKE_PROGRAM="+program)
+		must(here, save...)
+		var about struct {
+			Platforms []string
+			Images    []struct{ Ref, Platform, For, Config string }
+		}
+		if err := json.Unmarshal([]byte(must(here, "bundle", "show", file, "--json")), &about); err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]string{}
+		for _, one := range about.Images {
+			seen[one.For+" "+one.Platform] = one.Config
+		}
+		if len(about.Images) != 4 || len(seen) != 4 || seen["service web linux/amd64"] == seen["service web linux/arm64"] || seen["strake itself linux/arm64"] == "" {
+			t.Errorf("bundle show --json = %+v, want the service and strake for both platforms", about)
+		}
+		there := here
+		there.Engine = lab.Private(t, lab.PrivateOptions{Alone: true})
+		must(there, "bundle", "load", file)
+		if got := lab.Docker(t, there.Engine, "image", "inspect", "-f", "{{.Architecture}} {{.Id}}", here.name+"-web"); got != "amd64 "+seen["service web linux/amd64"] {
+			t.Errorf("the engine loaded %s, want %s for amd64", got, seen["service web linux/amd64"])
+		}
+		must(here, "bundle", "save", file, "--platform", "linux/arm64")
+		if out, code := there.strake(t, env, "bundle", "load", file); code != 1 || !strings.Contains(out, "--platform linux/amd64") {
+			t.Errorf("bundle load of one for another platform: exit %d, want 1\n%s", code, out)
+		}
+	})
 }

@@ -74,7 +74,7 @@ func build(ctx context.Context, s Streams, o buildOptions) error {
 		return err
 	}
 	d := compose.DiffOptions{Services: services, NoDeps: true, ImagesOnly: true, Build: compose.BuildAlways, NoCache: o.NoCache, Inputs: inputs, Refs: refs,
-		Offline: o.Project.Offline, Now: s.Now(), Version: buildVersion()}
+		Offline: o.Project.Offline, AllPlatforms: true, Now: s.Now(), Version: buildVersion()}
 	ch := change{streams: s, engine: e, scope: compose.ScopeOf(p, refs), command: "build", noWait: o.NoWait, reading: "reading the project",
 		build: !o.Quiet, plan: func(have compose.State) (compose.Plan, error) {
 			plan, err := compose.Diff(p, have, d)

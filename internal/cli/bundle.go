@@ -9,19 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/docker/go-units"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
 	"github.com/strake-dev/strake/internal/offline/bundle"
-	"github.com/strake-dev/strake/internal/seed"
 )
 
 func newBundle() *cli.Command {
@@ -35,9 +31,10 @@ func newBundle() *cli.Command {
 func newBundleSave() *cli.Command {
 	return &cli.Command{
 		Name: "save", Usage: "Write all images that the project needs into one file: its services', those that its builds are made of, its seed's, and strake's own.", ArgsUsage: "[file]",
-		UsageText:   "strake bundle save\nstrake bundle save /media/stick/shop.tar.zst --no-seed",
+		UsageText:   "strake bundle save\nstrake bundle save /media/stick/shop.tar.zst --no-seed\nSTRAKE_PROGRAM=strake-linux-arm64 strake bundle save --platform linux/arm64",
 		Description: "0 it is written, 1 failed, 2 wrong usage, 130 interrupted",
 		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "platform", Usage: "`PLATFORM` of the engines that it is for, such as linux/arm64, once for each; the engine's here if none is named"},
 			&cli.BoolFlag{Name: "no-seed", Usage: "leave out the seed"},
 			&cli.BoolFlag{Name: "no-bases", Usage: "leave out base images and frontends: what changes is not built again there"},
 			jsonFlag(),
@@ -46,7 +43,7 @@ func newBundleSave() *cli.Command {
 			if c.NArg() > 1 {
 				return usagef("name one", "bundle save takes one file")
 			}
-			return bundleSave(c.Context, streamsOf(c), bundleOptions{Project: projectOptionsOf(c), File: c.Args().First(), NoSeed: c.Bool("no-seed"), NoBases: c.Bool("no-bases"), JSON: c.Bool("json")})
+			return bundleSave(c.Context, streamsOf(c), bundleOptions{Project: projectOptionsOf(c), File: c.Args().First(), Platforms: c.StringSlice("platform"), NoSeed: c.Bool("no-seed"), NoBases: c.Bool("no-bases"), JSON: c.Bool("json")})
 		},
 	}
 }
@@ -71,6 +68,7 @@ func newBundleShow() *cli.Command {
 type bundleOptions struct {
 	Project         projectOptions
 	File            string
+	Platforms       []string // none: the engine's
 	NoSeed, NoBases bool
 	JSON            bool
 }
@@ -131,116 +129,6 @@ func bundleSave(ctx context.Context, s Streams, o bundleOptions) error {
 	return err
 }
 
-// bundled says what belongs into the bundle of a project. What is not here, or out of date, is an error with what makes it.
-func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, o bundleOptions) (bundle.About, error) {
-	about := bundle.About{Version: 1, Project: p.Name, Strake: buildVersion(), Created: s.Now().UTC().Truncate(time.Second)}
-	services, err := withBuild(p, nil, false)
-	if err != nil {
-		return about, err
-	}
-	var k seeding
-	var program string
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { program, err = programOn(gctx, s, e); return err })
-	g.Go(func() (err error) { k, err = seedFacts(gctx, s, p, e, o.Project); return err })
-	g.Go(func() error { return isCurrent(gctx, s, p, e, services) })
-	if err := g.Wait(); err != nil {
-		return about, err
-	}
-	about.Platform = k.state.Engine.OS + "/" + k.state.Engine.Arch
-	if commits, clean := commitsOf(ctx, s, p.WorkingDir); clean {
-		about.Commit = commits[0]
-	}
-	whys := map[string]string{}
-	add := func(ref, why string) {
-		if whys[ref] == "" {
-			whys[ref] = why
-		}
-	}
-	add(program, strakeItself)
-	for _, name := range p.ServiceNames() {
-		one := p.Copy()
-		one.Services = map[string]compose.Service{name: p.Services[name]}
-		one.DisabledServices = map[string]compose.Service{}
-		for _, ref := range compose.ScopeOf(one, nil).Images {
-			add(ref.Ref, "service "+name)
-		}
-	}
-	if len(services) > 0 && !o.NoBases {
-		refs, err := compose.BuildRefs(ctx, p, services)
-		if err != nil {
-			return about, err
-		}
-		for _, r := range refs {
-			add(r.Ref, fmt.Sprintf("%s of %s (%s:%d)", r.Kind, r.Service, r.File, r.Line))
-		}
-	}
-	if len(seed.Services(p)) > 0 && !o.NoSeed {
-		found, err := seed.Find(ctx, e, p, k.facts.Key())
-		if err == nil && found == nil {
-			err = &compose.HintedError{Err: fmt.Errorf("the seed %s of what the files say now is not here", k.facts.Key()), Next: "strake seed build makes it; --no-seed leaves it out"}
-		}
-		if err != nil {
-			return about, err
-		}
-		for service, sealed := range found.Sealed {
-			add(sealed.Ref, "seed "+found.Key+" of "+service)
-		}
-	}
-	about.Images, err = described(ctx, e, whys)
-	return about, err
-}
-
-// isCurrent refuses images that are not those of the files as they are now.
-func isCurrent(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, services []string) error {
-	inputs, refs, err := buildState(ctx, s, p, services)
-	if err != nil {
-		return err
-	}
-	state, err := e.Observe(ctx, compose.ScopeOf(p, refs))
-	if err != nil {
-		return err
-	}
-	plan, err := compose.Diff(p, state, compose.DiffOptions{ImagesOnly: true, Offline: true, Inputs: inputs, Refs: refs, Now: s.Now(), Version: buildVersion()})
-	if err != nil {
-		return err
-	}
-	var stale []string
-	for _, step := range plan {
-		if step.Op == compose.BuildImage {
-			stale = append(stale, step.Service)
-		}
-	}
-	if len(stale) > 0 {
-		return &compose.HintedError{Err: fmt.Errorf("the images of %s are not those of the files as they are now", strings.Join(stale, ", ")), Next: "run strake build, and save again"}
-	}
-	return nil
-}
-
-// described are images as a bundle lists them, by reference. Those that are not here are an error that names all of them.
-func described(ctx context.Context, e *engine.Engine, whys map[string]string) ([]bundle.Image, error) {
-	var scope compose.Scope
-	for ref := range whys {
-		scope.Images = append(scope.Images, compose.ImageRef{Ref: ref})
-	}
-	state, err := e.Observe(ctx, scope)
-	if err != nil {
-		return nil, err
-	}
-	var all []bundle.Image
-	var errs []error
-	for ref, why := range whys {
-		image, ok := state.Images[ref]
-		if !ok {
-			errs = append(errs, &compose.HintedError{Err: fmt.Errorf("image %s (%s) is not here", ref, why), Next: "run strake pull --policy missing, and save again"})
-		}
-		all = append(all, bundle.Image{Ref: ref, For: why, Content: image.Content})
-	}
-	slices.SortFunc(all, func(a, b bundle.Image) int { return strings.Compare(a.Ref, b.Ref) })
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return all, errors.Join(errs...)
-}
-
 // writeBundle writes a bundle so that under its name there is a whole one or what was there before, and returns its size.
 func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, about *bundle.About) (size int64, err error) {
 	scratch, err := os.MkdirTemp(filepath.Dir(file), bundleScratch)
@@ -255,7 +143,10 @@ func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, 
 	if err := tagCarried(ctx, e, about.Images); err != nil {
 		return 0, errors.Join(err, out.Close())
 	}
-	archives, done := savedImages(ctx, e, about.Images)
+	archives, done, err := savedImages(ctx, s, e, about.Images)
+	if err != nil {
+		return 0, errors.Join(err, out.Close())
+	}
 	to := &steady{File: out}
 	err = bundle.Write(&told64{Writer: to, say: sayBytes(s, "saving")}, archives, about, scratch)
 	done()
@@ -283,27 +174,17 @@ func tagCarried(ctx context.Context, e *engine.Engine, images []bundle.Image) er
 	return nil
 }
 
-// savedImages are archives of images: strake's own, which shares nothing with the others, is read while the engine prepares those. done ends
-// what is not read any more, and waits for it.
-func savedImages(ctx context.Context, e *engine.Engine, images []bundle.Image) (archives []io.Reader, done func()) {
+// savedImages are archives of images: strake's own, which are made of the programs, are read while the engine prepares the others. done ends what is
+// not read any more, and waits for it.
+func savedImages(ctx context.Context, s Streams, e *engine.Engine, images []bundle.Image) (archives []io.Reader, done func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var own, others []string
-	for _, one := range images {
-		if one.For == strakeItself {
-			own = append(own, one.Name())
-		} else {
-			others = append(others, one.Name())
-		}
-	}
+	var refs []string
 	var all sync.WaitGroup
-	for _, refs := range [][]string{own, others} {
-		if len(refs) == 0 {
-			continue
-		}
+	read := func(from func() (io.ReadCloser, error)) {
 		r, w := io.Pipe()
 		archives = append(archives, r)
 		all.Go(func() {
-			from, err := e.Save(ctx, refs)
+			from, err := from()
 			if err == nil {
 				_, err = io.CopyBuffer(w, struct{ io.Reader }{from}, make([]byte, 1<<20))
 				err = errors.Join(err, from.Close())
@@ -312,7 +193,24 @@ func savedImages(ctx context.Context, e *engine.Engine, images []bundle.Image) (
 		})
 		context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Canceled) }) // never fails
 	}
-	return archives, func() { cancel(); all.Wait() }
+	done = func() { cancel(); all.Wait() }
+	for _, one := range images {
+		if one.For != strakeItself {
+			refs = append(refs, one.Name())
+			continue
+		}
+		_, file, err := programOf(s, one.Platform)
+		if err != nil {
+			done()
+			return nil, nil, err
+		}
+		read(func() (io.ReadCloser, error) { return programImage(one.Ref, one.Platform).Open(file) })
+	}
+	slices.Sort(refs)
+	if refs = slices.Compact(refs); len(refs) > 0 {
+		read(func() (io.ReadCloser, error) { return e.Save(ctx, refs) })
+	}
+	return archives, done, nil
 }
 
 // strakeItself is what the image of this program is for in a bundle.
@@ -368,9 +266,9 @@ func sayBytes(s Streams, doing string) func(int64) {
 
 // printBundle lists what a bundle holds.
 func printBundle(s Streams, about bundle.About) error {
-	rows := [][]string{{"IMAGE", "CONFIG", "FOR"}}
+	rows := [][]string{{"IMAGE", "PLATFORM", "CONFIG", "FOR"}}
 	for _, one := range about.Images {
-		rows = append(rows, []string{one.Ref, fmt.Sprintf("%.19s", one.Config), one.For})
+		rows = append(rows, []string{one.Ref, one.Platform, fmt.Sprintf("%.19s", one.Config), one.For})
 	}
 	return printTable(s.Out, rows)
 }

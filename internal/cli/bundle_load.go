@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
@@ -14,23 +15,23 @@ import (
 )
 
 // verified opens a bundle and verifies it. The caller closes the file, which is at its beginning again.
-func verified(s Streams, name string) (*os.File, bundle.About, bundle.Sum, error) {
+func verified(s Streams, name string) (*os.File, *bundle.Verified, error) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(s.Dir, name)
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, bundle.About{}, bundle.Sum{}, err
+		return nil, nil, err
 	}
-	about, sum, err := bundle.Read(&toldReader{Reader: f, say: sayBytes(s, "verifying")})
+	v, err := bundle.Read(&toldReader{Reader: f, say: sayBytes(s, "verifying")})
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
 	if err != nil {
 		_ = f.Close() // only read
-		return nil, about, sum, notWhole(name, err)
+		return nil, nil, notWhole(name, err)
 	}
-	return f, about, sum, nil
+	return f, v, nil
 }
 
 // notWhole is that a bundle is not the one that was written, and nothing came of it.
@@ -54,18 +55,18 @@ func (t *toldReader) Read(b []byte) (int, error) {
 
 // bundleShow lists what a bundle holds.
 func bundleShow(_ context.Context, s Streams, o bundleOptions) error {
-	f, about, _, err := verified(s, o.File)
+	f, about, err := verified(s, o.File)
 	if err != nil {
 		return err
 	}
 	_ = f.Close() // only read
 	if o.JSON {
-		return printJSON(s.Out, about)
+		return printJSON(s.Out, about.About)
 	}
-	if err := printBundle(s, about); err != nil {
+	if err := printBundle(s, about.About); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.Out, "%s is whole: %s of %s for %s, written %s\n", o.File, plural(len(about.Images), "image"), ofCommit(about), about.Platform, about.Created.Local().Format("2006-01-02 15:04"))
+	_, err = fmt.Fprintf(s.Out, "%s is whole: %s of %s for %s, written %s\n", o.File, plural(len(about.Images), "image"), ofCommit(about.About), strings.Join(about.Platforms, ", "), about.Created.Local().Format("2006-01-02 15:04"))
 	return err
 }
 
@@ -79,7 +80,7 @@ func ofCommit(about bundle.About) string {
 
 // bundleLoad loads a bundle.
 func bundleLoad(ctx context.Context, s Streams, o bundleOptions) error {
-	f, about, sum, err := verified(s, o.File)
+	f, about, err := verified(s, o.File)
 	if err != nil {
 		return err
 	}
@@ -93,10 +94,12 @@ func bundleLoad(ctx context.Context, s Streams, o bundleOptions) error {
 	if err != nil {
 		return err
 	}
-	if own := facts.OS + "/" + facts.Arch; own != about.Platform {
-		return &compose.HintedError{Err: fmt.Errorf("%s is for %s, and the engine runs %s", o.File, about.Platform, own), Next: "save one on a machine like this one"}
+	own := facts.OS + "/" + facts.Arch
+	if !slices.Contains(about.Platforms, own) {
+		return &compose.HintedError{Err: fmt.Errorf("%s is for %s, and the engine runs %s", o.File, strings.Join(about.Platforms, ", "), own),
+			Next: "save one there with --platform " + own}
 	}
-	archive, err := bundle.OpenArchive(&toldReader{Reader: f, say: sayBytes(s, "loading")}, sum)
+	archive, err := bundle.OpenArchive(&toldReader{Reader: f, say: sayBytes(s, "loading")}, about, own)
 	if err != nil {
 		return err
 	}
@@ -107,23 +110,23 @@ func bundleLoad(ctx context.Context, s Streams, o bundleOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := isLoaded(ctx, e, about); err != nil {
+	if err := isLoaded(ctx, e, about.ImagesOn(own)); err != nil {
 		return err
 	}
 	if o.JSON {
-		return printJSON(s.Out, about)
+		return printJSON(s.Out, about.About)
 	}
-	if err := printBundle(s, about); err != nil {
+	if err := printBundle(s, about.About); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.Out, "loaded %s of %s; strake up --offline starts it, beside its files\n", plural(len(about.Images), "image"), ofCommit(about))
+	_, err = fmt.Fprintf(s.Out, "loaded %s of %s; strake up --offline starts it, beside its files\n", plural(len(about.ImagesOn(own)), "image"), ofCommit(about.About))
 	return err
 }
 
 // isLoaded looks that an engine has exactly the images of a bundle.
-func isLoaded(ctx context.Context, e *engine.Engine, about bundle.About) error {
+func isLoaded(ctx context.Context, e *engine.Engine, images []bundle.Image) error {
 	var scope compose.Scope
-	for _, one := range about.Images {
+	for _, one := range images {
 		scope.Images = append(scope.Images, compose.ImageRef{Ref: one.Ref})
 	}
 	state, err := e.Observe(ctx, scope)
@@ -131,7 +134,7 @@ func isLoaded(ctx context.Context, e *engine.Engine, about bundle.About) error {
 		return err
 	}
 	var other []string
-	for _, one := range about.Images {
+	for _, one := range images {
 		if image, ok := state.Images[one.Ref]; !ok || one.Content != "" && image.Content != one.Content {
 			other = append(other, one.Ref)
 		}

@@ -128,7 +128,7 @@ func (g *gatewayHost) ensure(ctx context.Context) (port int, err error) {
 				return err
 			}
 			if _, ok := state.Images[ref]; !ok {
-				if err := importProgram(ctx, g.engine, ref, file); err != nil {
+				if err := importProgram(ctx, g.engine, ref, file, state.Engine); err != nil {
 					return err
 				}
 			}

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"archive/tar"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"debug/elf"
@@ -10,12 +10,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
-	"time"
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/offline/bundle"
 )
 
 // What runs on an engine beside the stacks (the gateway, the sink of an isolated stack, stand-ins) is this program, from an image that holds nothing else.
@@ -40,17 +41,23 @@ func programFor(ctx context.Context, s Streams, e *engine.Engine) (ref, file str
 	if listErr != nil {
 		return "", "", errors.Join(err, listErr)
 	}
+	var scope compose.Scope
 	for _, one := range images {
 		if one.Labels[labelProgram] == buildVersion() && len(one.Tags) > 0 {
-			return one.Tags[0], "", nil
+			scope.Images = append(scope.Images, compose.ImageRef{Ref: one.Tags[0]})
+		}
+	}
+	state, observeErr := e.Observe(ctx, scope)
+	if observeErr != nil {
+		return "", "", errors.Join(err, observeErr)
+	}
+	for _, one := range scope.Images {
+		if p := state.Images[one.Ref].Platform; p == "linux/"+state.Engine.Arch || state.Engine.Arch == "" {
+			return one.Ref, "", nil
 		}
 	}
 	return "", "", err
 }
-
-// programClaim is whose claim is held while the image of this program is made: of two that are made at once one would have another ID,
-// and what runs on it would look changed.
-const programClaim = "strake-program"
 
 // ensureProgram makes the image of this program, the file, be on an engine, and returns what the engine is.
 func ensureProgram(ctx context.Context, s Streams, e *engine.Engine, ref, file string) (compose.Engine, error) {
@@ -62,34 +69,61 @@ func ensureProgram(ctx context.Context, s Streams, e *engine.Engine, ref, file s
 	if err := checkProgram(file, state.Engine); err != nil {
 		return state.Engine, err
 	}
-	o := compose.ConvergeOptions{Owner: owner(s, "strake"), Alive: isAlive}
-	return state.Engine, compose.Hold(ctx, e, programClaim, o, func(h compose.Host) error {
-		if state, err := h.Observe(ctx, wanted); err != nil || state.Images[ref].ID != "" {
-			return err
-		}
-		return importProgram(ctx, e, ref, file)
-	})
+	return state.Engine, importProgram(ctx, e, ref, file, state.Engine)
+}
+
+// programFiles are the files of this program that containers run, the one that is for this machine first.
+func programFiles(s Streams) ([]string, error) {
+	if files := filepath.SplitList(s.getenv("STRAKE_PROGRAM")); len(files) > 0 {
+		return files, nil
+	}
+	if runtime.GOOS != "linux" {
+		return nil, &compose.HintedError{Err: fmt.Errorf("a container needs strake for linux, and this is that for %s", runtime.GOOS), Next: "name the file of a strake for linux in STRAKE_PROGRAM"}
+	}
+	file, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program's file: %w", err)
+	}
+	return []string{file}, nil
 }
 
 // ownProgram is the file of this program that containers run.
 func ownProgram(s Streams) (file string, err error) {
-	file = s.getenv("STRAKE_PROGRAM")
-	if file == "" {
-		if file, err = os.Executable(); err != nil {
-			return "", fmt.Errorf("find this program's file: %w", err)
-		}
+	files, err := programFiles(s)
+	if err != nil {
+		return "", err
 	}
-	if runtime.GOOS != "linux" && s.getenv("STRAKE_PROGRAM") == "" {
-		return "", &compose.HintedError{Err: fmt.Errorf("a container needs strake for linux, and this is that for %s", runtime.GOOS), Next: "name the file of a strake for linux in STRAKE_PROGRAM"}
-	}
+	return files[0], isProgram(files[0])
+}
+
+// isProgram refuses a program that cannot run in a container of its own.
+func isProgram(file string) error {
 	if program, err := elf.Open(file); err == nil {
 		dynamic := slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 		_ = program.Close() // only read
 		if dynamic {
-			return "", &compose.HintedError{Err: fmt.Errorf("%s needs libraries of this machine, so it cannot run in a container of its own", file), Next: "build strake with CGO_ENABLED=0, or name the file of one in STRAKE_PROGRAM"}
+			return &compose.HintedError{Err: fmt.Errorf("%s needs libraries of this machine, so it cannot run in a container of its own", file), Next: "build strake with CGO_ENABLED=0, or name the file of one in STRAKE_PROGRAM"}
 		}
 	}
-	return file, nil
+	return nil
+}
+
+// programOf is the image of this program for a platform, and the file that goes into it: one of STRAKE_PROGRAM's, or this very program.
+func programOf(s Streams, platform string) (ref, file string, err error) {
+	files, err := programFiles(s)
+	if self, selfErr := os.Executable(); selfErr == nil && runtime.GOOS == "linux" {
+		files = append(files, self)
+	}
+	for _, file := range files {
+		if "linux/"+programArch(file) == platform {
+			if err := isProgram(file); err != nil {
+				return "", "", err
+			}
+			ref, err := programRef(file)
+			return ref, file, err
+		}
+	}
+	return "", "", cmp.Or[error](err, &compose.HintedError{Err: fmt.Errorf("there is no strake for %s", platform), Next: "name its file in STRAKE_PROGRAM; several files have a " + string(filepath.ListSeparator) + " between them"})
 }
 
 // ownImage is the reference of the image that holds this program, and the file that goes into it. Equal programs have equal references.
@@ -97,16 +131,22 @@ func ownImage(s Streams) (ref, file string, err error) {
 	if file, err = ownProgram(s); err != nil {
 		return "", "", err
 	}
+	ref, err = programRef(file)
+	return ref, file, err
+}
+
+// programRef is the reference of the image that holds a program.
+func programRef(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	defer f.Close() // only read
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return "", "", err
+		return "", err
 	}
-	return "strake-program:" + hex.EncodeToString(h.Sum(nil))[:16], file, nil
+	return "strake-program:" + hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
 // checkProgram refuses a program for another machine than the engine's.
@@ -128,28 +168,19 @@ func programArch(file string) string {
 	return map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}[p.Machine]
 }
 
-// importProgram makes the image that holds this program and nothing else.
-func importProgram(ctx context.Context, e *engine.Engine, ref, file string) error {
-	f, err := os.Open(file)
+// importProgram makes the image that holds this program and nothing else. It is the same whoever makes it.
+func importProgram(ctx context.Context, e *engine.Engine, ref, file string, on compose.Engine) error {
+	archive, err := programImage(ref, "linux/"+cmp.Or(programArch(file), on.Arch)).Open(file)
 	if err != nil {
 		return err
 	}
-	defer f.Close() // only read
-	about, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	r, w := io.Pipe()
-	defer r.Close() // ends the other side where the engine gave up
-	go func() {
-		out := tar.NewWriter(w)
-		err := out.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "strake", Mode: 0o755, Size: about.Size(), ModTime: time.Unix(0, 0)})
-		if err == nil {
-			_, err = io.Copy(out, f)
-		}
-		_ = w.CloseWithError(errors.Join(err, out.Close())) // never fails
-	}()
-	return e.Import(ctx, ref, r, map[string]string{labelProgram: buildVersion()})
+	defer archive.Close() // ends the other side where the engine gave up
+	return e.Load(ctx, archive)
+}
+
+// programImage is the image of this program for a platform.
+func programImage(ref, platform string) bundle.Program {
+	return bundle.Program{Ref: ref, Platform: platform, Name: "strake", Labels: map[string]string{labelProgram: buildVersion()}}
 }
 
 // labelProgram is on images that hold this program: its version.

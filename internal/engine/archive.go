@@ -20,6 +20,7 @@ func (e *Engine) Save(ctx context.Context, refs []string) (io.ReadCloser, error)
 // Load takes the images of an archive. One that breaks off leaves layers that nothing names at most.
 // Source: Docker Engine API 1.41, POST /images/load.
 func (e *Engine) Load(ctx context.Context, archive io.Reader) error {
+	defer e.images.clear() // which names are others now only the archive says
 	answer, err := e.api.ImageLoad(ctx, archive)
 	if err != nil {
 		return fmt.Errorf("load images: %w", e.explainCall(ctx, err))

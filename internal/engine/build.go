@@ -91,8 +91,10 @@ func (e *Engine) prepareBuild(ctx context.Context, i compose.ImageStep) (*buildJ
 	if err != nil {
 		return nil, err
 	}
-	src.Platforms = onePlatform(src.Platforms, facts)
-	if err := refuseBuild(src, facts); err != nil {
+	if !i.AllPlatforms || facts.ImageStore != "containerd" {
+		src.Platforms = onePlatform(src.Platforms, facts)
+	}
+	if err := refuseBuild(src, facts, i.AllPlatforms); err != nil {
 		return nil, err
 	}
 	secrets, err := readSecrets(i.Project, src)
@@ -104,7 +106,7 @@ func (e *Engine) prepareBuild(ctx context.Context, i compose.ImageStep) (*buildJ
 	return job, err
 }
 
-// onePlatform is the engine's own platform where a build lists it among several: what runs here is built, as Docker Compose does on up.
+// onePlatform is the engine's own platform where a build lists it among several: what runs here is built on up, as Docker Compose does, and on engines that have an image for one platform.
 func onePlatform(list []string, engine compose.Engine) []string {
 	if len(list) < 2 {
 		return list

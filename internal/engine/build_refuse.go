@@ -15,14 +15,14 @@ import (
 )
 
 // refuseBuild names everything that the build asks for and the engine's BuildKit cannot do; nil if there is nothing.
-func refuseBuild(src compose.BuildSource, engine compose.Engine) error {
+func refuseBuild(src compose.BuildSource, engine compose.Engine, allPlatforms bool) error {
 	var errs []error
 	refuse := func(next, format string, args ...any) {
 		errs = append(errs, hint(next, "build service %s: "+format, append([]any{src.Service}, args...)...))
 	}
 	b := src.Build
 	graph := engine.ImageStore != "containerd"
-	if len(src.Platforms) > 1 {
+	if len(src.Platforms) > 1 && (graph || !allPlatforms) {
 		refuse("set platform of service "+src.Service+", or DOCKER_DEFAULT_PLATFORM, to one of them",
 			"platforms %s: strake builds the one that runs, and none of them is the engine's own (%s/%s)", strings.Join(src.Platforms, ", "), engine.OS, engine.Arch)
 	}

@@ -52,7 +52,7 @@ func (e *Engine) release(ctx context.Context, f former) {
 // wrote on it about the build: an edit of a file that no instruction reads recreates no container. It returns the id that
 // the names have then.
 func (e *Engine) keepSame(ctx context.Context, job *buildJob, was former, after string) (string, error) {
-	if was.ID == "" || was.ID == after {
+	if was.ID == "" || was.ID == after || len(job.src.Platforms) > 1 { // of several it is not seen that all are the same
 		return after, nil
 	}
 	is, err := e.api.ImageInspect(ctx, after)

@@ -46,7 +46,7 @@ func TestRefuseBuild_NamesWhatTheEngineLacks(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.build.Dockerfile = "Dockerfile"
 			src := compose.BuildSource{Service: "web", Build: &c.build, File: "Dockerfile", Text: []byte(c.dockerfile), Platforms: onePlatform(c.platforms, c.on)}
-			err := refuseBuild(src, c.on)
+			err := refuseBuild(src, c.on, false)
 			if got := textOf(err); got != c.want {
 				t.Errorf("refuseBuild = %q, want %q", got, c.want)
 			}

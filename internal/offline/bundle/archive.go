@@ -2,7 +2,9 @@ package bundle
 
 import (
 	"archive/tar"
+	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"io"
 	"sync"
@@ -10,7 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Archive is the archive in a bundle that was verified, as an engine loads it. It is unpacked from another read of the file, which somebody may
+// Archive is the archive in a bundle that was verified, as an engine of one platform loads it. It is unpacked from another read of the file, which somebody may
 // have written to since: where that has another sum, or cannot be read, reading it fails before the archive's end, so that an engine loads
 // nothing of it. It has to be closed.
 type Archive struct {
@@ -22,8 +24,12 @@ type Archive struct {
 
 var _ io.ReadCloser = (*Archive)(nil)
 
-// OpenArchive is the archive in a bundle of which Read said the sum.
-func OpenArchive(r io.Reader, verified Sum) (*Archive, error) {
+// OpenArchive is the archive in a bundle that Read found whole, for an engine of one of its platforms.
+func OpenArchive(r io.Reader, v *Verified, platform string) (*Archive, error) {
+	manifest, err := json.Marshal(manifestFor(v.About, platform, v.parts))
+	if err != nil {
+		return nil, err
+	}
 	whole := &sealed{from: r, sum: sha256.New()}
 	plain, err := open(whole)
 	if err != nil {
@@ -33,7 +39,7 @@ func OpenArchive(r io.Reader, verified Sum) (*Archive, error) {
 	a := &Archive{plain: plain, pipe: from, ended: make(chan error, 1)}
 	a.close = sync.OnceValue(a.end)
 	go func() {
-		err := copyArchive(to, plain, func() bool { return whole.isWhole() && Sum(whole.sum.Sum(nil)) == verified })
+		err := copyArchive(to, plain, manifest, func() bool { return whole.isWhole() && bytes.Equal(whole.sum.Sum(nil), v.sum[:]) })
 		_ = to.CloseWithError(err) // never fails
 		a.ended <- err
 	}()
@@ -57,8 +63,8 @@ func (a *Archive) end() error {
 	return err
 }
 
-// copyArchive copies an archive, and of its end only what comes before it where it is not the one that was verified.
-func copyArchive(to io.Writer, plain io.Reader, isVerified func() bool) error {
+// copyArchive copies an archive, with another manifest.json, and of its end only what comes before it where it is not the one that was verified.
+func copyArchive(to io.Writer, plain io.Reader, manifest []byte, isVerified func() bool) error {
 	in, out := tar.NewReader(plain), tar.NewWriter(to)
 	for {
 		h, err := in.Next()
@@ -68,10 +74,14 @@ func copyArchive(to io.Writer, plain io.Reader, isVerified func() bool) error {
 		if err != nil {
 			return broken("it is another one than was verified: %v", err)
 		}
+		from := io.Reader(in)
+		if h.Name == manifestFile {
+			from, h.Size = bytes.NewReader(manifest), int64(len(manifest))
+		}
 		if err := out.WriteHeader(h); err != nil {
 			return err
 		}
-		if _, err := io.Copy(out, in); errors.Is(err, io.ErrClosedPipe) {
+		if _, err := io.Copy(out, from); errors.Is(err, io.ErrClosedPipe) {
 			return err
 		} else if err != nil {
 			return broken("it is another one than was verified: %v", err)

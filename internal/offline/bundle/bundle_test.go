@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -61,7 +63,8 @@ func blob(text string) member { return member{name: "blobs/sha256/" + digest(tex
 
 const (
 	layer  = "a layer, as far as an archive is concerned"
-	config = `{"os":"linux"}`
+	config = `{"os":"linux","architecture":"amd64"}`
+	other  = `{"os":"linux","architecture":"arm64"}` // the configuration for another platform
 )
 
 // engine20 is what an engine before 25 saves: digests are not known before a layer is read, and one that two images have is a link.
@@ -76,13 +79,14 @@ func engine20(t *testing.T) []byte {
 func engine28(t *testing.T) []byte {
 	manifest := fmt.Sprintf(`{"schemaVersion":2,"config":{"digest":"sha256:%s"},"layers":[{"digest":"sha256:%s"}]}`, digest(config), digest(layer))
 	return archive(t, member{"blobs/", "", tar.TypeDir}, blob(layer), blob(config), blob(manifest),
-		member{name: "index.json", text: fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"digest":"sha256:%s","annotations":{"io.containerd.image.name":"docker.io/library/web:1"}}]}`, digest(manifest))},
+		member{name: "index.json", text: fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"digest":"sha256:%s","annotations":{"io.containerd.image.name":"docker.io/library/web:1"}},{"digest":"sha256:%[1]s","annotations":{"io.containerd.image.name":"docker.io/shop/api:2"}}]}`, digest(manifest))},
 		member{name: "manifest.json", text: fmt.Sprintf(`[{"Config":"blobs/sha256/%[1]s","RepoTags":["web:1"],"Layers":["blobs/sha256/%[2]s"]},{"Config":"blobs/sha256/%[1]s","RepoTags":["shop/api:2"],"Layers":["blobs/sha256/%[2]s"]}]`, digest(config), digest(layer))},
 		member{name: "oci-layout", text: "{}"})
 }
 
 func about() bundle.About {
-	return bundle.About{Version: 1, Project: "shop", Platform: "linux/amd64", Created: time.Unix(1e9, 0).UTC(), Images: []bundle.Image{{Ref: "shop/api:2", For: "service api"}, {Ref: "web:1", For: "service web"}}}
+	return bundle.About{Project: "shop", Platforms: []string{"linux/amd64"}, Created: time.Unix(1e9, 0).UTC(),
+		Images: []bundle.Image{{Ref: "shop/api:2", For: "service api", Platform: "linux/amd64"}, {Ref: "web:1", For: "service web", Platform: "linux/amd64"}}}
 }
 
 func write(t *testing.T, saved ...[]byte) []byte {
@@ -102,15 +106,19 @@ func write(t *testing.T, saved ...[]byte) []byte {
 func TestWrite_IsReadBackOfEveryEngine(t *testing.T) {
 	for name, saved := range map[string][]byte{"20.10": engine20(t), "28.5": engine28(t)} {
 		text := write(t, saved)
-		got, sum, err := bundle.Read(bytes.NewReader(text))
+		got, err := bundle.Read(bytes.NewReader(text))
+		if err != nil {
+			t.Fatalf("%s: Read of what was written = %v", name, err)
+		}
 		want := about()
+		want.Version = 2
 		for i := range want.Images {
 			want.Images[i].Config = "sha256:" + digest(config)
 		}
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: Read of what was written = %+v, %v, want %+v", name, got, err, want)
+		if !reflect.DeepEqual(got.About, want) {
+			t.Errorf("%s: Read of what was written = %+v, want %+v", name, got.About, want)
 		}
-		r, err := bundle.OpenArchive(bytes.NewReader(text), sum)
+		r, err := bundle.OpenArchive(bytes.NewReader(text), got, "linux/amd64")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,16 +155,16 @@ func TestWrite_IsReadBackOfEveryEngine(t *testing.T) {
 func TestRead_RefusesWhatIsNotWhole(t *testing.T) {
 	whole := write(t, engine28(t))
 	for i := range whole {
-		if _, _, err := bundle.Read(bytes.NewReader(whole[:i])); err == nil {
+		if _, err := bundle.Read(bytes.NewReader(whole[:i])); err == nil {
 			t.Errorf("Read of the first %d of %d bytes = nil, want an error", i, len(whole))
 		}
 		spoilt := bytes.Clone(whole)
 		spoilt[i] ^= 0x10
-		if _, _, err := bundle.Read(bytes.NewReader(spoilt)); err == nil {
+		if _, err := bundle.Read(bytes.NewReader(spoilt)); err == nil {
 			t.Errorf("Read with byte %d of %d spoilt = nil, want an error", i, len(whole))
 		}
 	}
-	if _, _, err := bundle.Read(bytes.NewReader(append(bytes.Clone(whole), "more"...))); err == nil {
+	if _, err := bundle.Read(bytes.NewReader(append(bytes.Clone(whole), "more"...))); err == nil {
 		t.Error("Read with something after the end = nil, want an error")
 	}
 }
@@ -164,13 +172,13 @@ func TestRead_RefusesWhatIsNotWhole(t *testing.T) {
 // TestOpenArchive_EndsOnlyWhereItIsTheVerifiedOne: what was written to the file since must not be loaded.
 func TestOpenArchive_EndsOnlyWhereItIsTheVerifiedOne(t *testing.T) {
 	whole := write(t, engine28(t))
-	_, sum, err := bundle.Read(bytes.NewReader(whole))
+	verified, err := bundle.Read(bytes.NewReader(whole))
 	if err != nil {
 		t.Fatal(err)
 	}
 	// members is what is there of an archive for whoever reads it to its end.
 	members := func(text io.Reader) (n int, err error) {
-		r, err := bundle.OpenArchive(text, sum)
+		r, err := bundle.OpenArchive(text, verified, "linux/amd64")
 		if err != nil {
 			return 0, err
 		}
@@ -199,7 +207,7 @@ func TestOpenArchive_EndsOnlyWhereItIsTheVerifiedOne(t *testing.T) {
 	if _, err := members(bytes.NewReader(other)); err == io.EOF {
 		t.Error("the archive of another bundle ends well")
 	}
-	r, err := bundle.OpenArchive(bytes.NewReader(whole), sum)
+	r, err := bundle.OpenArchive(bytes.NewReader(whole), verified, "linux/amd64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,17 +229,20 @@ func pack(t *testing.T, members ...member) io.Reader {
 }
 
 func TestRead_RefusesHostileMembers(t *testing.T) {
-	says := func(images string, more ...member) []member {
+	manifest := fmt.Sprintf(`{"config":{"digest":"sha256:%s"},"layers":[{"digest":"sha256:%s"}]}`, digest(config), digest(layer))
+	index := fmt.Sprintf(`{"manifests":[{"digest":"sha256:%s","annotations":{"io.containerd.image.name":"docker.io/library/web:1"}}]}`, digest(manifest))
+	indexed := func(images, index string, more ...member) []member {
 		a := about()
-		a.Images = []bundle.Image{{Ref: "web:1", For: "service web", Config: "sha256:" + digest(config)}}
+		a.Version, a.Images = 2, []bundle.Image{{Ref: "web:1", For: "service web", Platform: "linux/amd64", Config: "sha256:" + digest(config)}}
 		text, err := json.Marshal(a)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return append([]member{blob(layer), blob(config), {name: "manifest.json", text: images}, {name: "index.json", text: `{}`}, {name: "strake-bundle.json", text: string(text)}}, more...)
+		return append([]member{blob(layer), blob(config), blob(manifest), {name: "manifest.json", text: images}, {name: "index.json", text: index}, {name: "strake-bundle.json", text: string(text)}}, more...)
 	}
+	says := func(images string, more ...member) []member { return indexed(images, index, more...) }
 	web := fmt.Sprintf(`{"Config":"blobs/sha256/%s","RepoTags":["web:1"],"Layers":["blobs/sha256/%s"]}`, digest(config), digest(layer))
-	if _, _, err := bundle.Read(pack(t, says("["+web+"]")...)); err != nil {
+	if _, err := bundle.Read(pack(t, says("["+web+"]")...)); err != nil {
 		t.Fatalf("Read of the good one = %v", err)
 	}
 	for name, members := range map[string][]member{
@@ -251,10 +262,13 @@ func TestRead_RefusesHostileMembers(t *testing.T) {
 		"an image not told":   says("[" + web + "," + strings.ReplaceAll(web, "web:1", "postgres:16") + "]"),
 		"none of those told":  says("[]"),
 		"no manifest":         says(""),
-		"a foreign index":     append(says("[" + web + "]")[:3], member{name: "index.json", text: fmt.Sprintf(`{"manifests":[{"digest":"sha256:%s","annotations":{"io.containerd.image.name":"docker.io/library/postgres:16"}}]}`, digest(config))}, says("")[4]),
-		"an index of nothing": append(says("[" + web + "]")[:3], member{name: "index.json", text: fmt.Sprintf(`{"manifests":[{"digest":"sha256:%s"}]}`, digest("x"))}, says("")[4]),
+		"a foreign index":     indexed("["+web+"]", strings.Replace(index, "web:1", "postgres:16", 1)),
+		"a foreign one more":  indexed("["+web+"]", strings.Replace(index, "]}", ","+strings.TrimPrefix(strings.Replace(index, "web:1", "postgres:16", 1), `{"manifests":[`), 1)),
+		"one without a name":  indexed("["+web+"]", strings.Replace(index, "docker.io/library/web:1", "", 1)),
+		"an index of nothing": indexed("["+web+"]", strings.Replace(index, digest(manifest), digest("x"), 1)),
+		"a manifest of less":  indexed("["+web+"]", index)[1:],
 	} {
-		if _, _, err := bundle.Read(pack(t, members...)); !errors.Is(err, bundle.ErrBroken) {
+		if _, err := bundle.Read(pack(t, members...)); !errors.Is(err, bundle.ErrBroken) {
 			t.Errorf("%s: Read = %v, want ErrBroken", name, err)
 		}
 	}
@@ -266,14 +280,14 @@ func TestRead_KeepsLittle(t *testing.T) {
 	for i := range 20 {
 		many = append(many, blob(fmt.Sprintf("{%d%s", i, strings.Repeat(" ", 4<<20-8))))
 	}
-	if _, _, err := bundle.Read(pack(t, many...)); !errors.Is(err, bundle.ErrBroken) || !strings.Contains(err.Error(), "may be manifests") {
+	if _, err := bundle.Read(pack(t, many...)); !errors.Is(err, bundle.ErrBroken) || !strings.Contains(err.Error(), "may be manifests") {
 		t.Errorf("Read of 80 MiB of blobs that begin as a manifest does = %v, want it refused for that", err)
 	}
 }
 
 func TestWrite_RefusesWhatTheEngineDidNotSave(t *testing.T) {
 	a := about()
-	a.Images = append(a.Images, bundle.Image{Ref: "absent:1"})
+	a.Images = append(a.Images, bundle.Image{Ref: "absent:1", Platform: "linux/amd64"})
 	if err := bundle.Write(io.Discard, []io.Reader{bytes.NewReader(engine28(t))}, &a, t.TempDir()); err == nil || !strings.Contains(err.Error(), "absent:1") {
 		t.Errorf("Write of an image that was not saved = %v, want an error that names it", err)
 	}
@@ -281,6 +295,99 @@ func TestWrite_RefusesWhatTheEngineDidNotSave(t *testing.T) {
 	a.Images = nil
 	if err := bundle.Write(io.Discard, []io.Reader{bytes.NewReader(spoilt)}, &a, t.TempDir()); err == nil {
 		t.Error("Write of a blob with another digest = nil, want an error")
+	}
+}
+
+// TestWrite_CarriesEachPlatform: an engine that keeps images in containerd saves an index of those that it has.
+func TestWrite_CarriesEachPlatform(t *testing.T) {
+	manifest := func(config, layer string) string {
+		return fmt.Sprintf(`{"schemaVersion":2,"config":{"digest":"sha256:%s"},"layers":[{"digest":"sha256:%s"}]}`, digest(config), digest(layer))
+	}
+	here, there := manifest(config, layer), manifest(other, "another layer")
+	both := fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"digest":"sha256:%s"},{"digest":"sha256:%s"},{"digest":"sha256:%s"}]}`, digest(here), digest(there), digest("of a platform that is not here"))
+	saved := archive(t, blob(layer), blob(config), blob(here), blob("another layer"), blob(other), blob(there), blob(both),
+		member{name: "index.json", text: fmt.Sprintf(`{"manifests":[{"digest":"sha256:%s","annotations":{"io.containerd.image.name":"docker.io/library/web:1"}}]}`, digest(both))},
+		member{name: "manifest.json", text: fmt.Sprintf(`[{"Config":"blobs/sha256/%s","RepoTags":["web:1"],"Layers":["blobs/sha256/%s"]}]`, digest(config), digest(layer))})
+	a := bundle.About{Project: "shop", Platforms: []string{"linux/amd64", "linux/arm64"}, Images: []bundle.Image{{Ref: "web:1", Platform: "linux/amd64"}, {Ref: "web:1", Platform: "linux/arm64"}}}
+	var out bytes.Buffer
+	if err := bundle.Write(&out, []io.Reader{bytes.NewReader(saved)}, &a, t.TempDir()); err != nil {
+		t.Fatalf("Write = %v", err)
+	}
+	v, err := bundle.Read(bytes.NewReader(out.Bytes()))
+	if err != nil {
+		t.Fatalf("Read = %v", err)
+	}
+	for platform, want := range map[string]string{"linux/amd64": config, "linux/arm64": other} {
+		r, err := bundle.OpenArchive(bytes.NewReader(out.Bytes()), v, platform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := memberOf(t, r, "manifest.json"); !strings.Contains(got, digest(want)) || strings.Count(got, "Config") != 1 {
+			t.Errorf("on %s manifest.json is %s, want the image of configuration %s", platform, got, digest(want))
+		}
+		if images := v.ImagesOn(platform); len(images) != 1 || images[0].Config != "sha256:"+digest(want) {
+			t.Errorf("on %s there are %+v, want the one of configuration %s", platform, images, digest(want))
+		}
+		if err := r.Close(); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+	}
+	a.Images = append(a.Images, bundle.Image{Ref: "web:1", Platform: "linux/riscv64"})
+	if err := bundle.Write(io.Discard, []io.Reader{bytes.NewReader(saved)}, &a, t.TempDir()); err == nil || !strings.Contains(err.Error(), "web:1 for linux/riscv64") {
+		t.Errorf("Write for a platform that was not saved = %v, want an error that names it", err)
+	}
+}
+
+// memberOf is the text of a member of an archive, which is read to its end.
+func memberOf(t *testing.T, r io.Reader, name string) (text string) {
+	t.Helper()
+	for in := tar.NewReader(r); ; {
+		h, err := in.Next()
+		if err == io.EOF {
+			return text
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Name == name {
+			b, err := io.ReadAll(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(b)
+		}
+	}
+}
+
+// TestProgram_IsEqualWhoeverMakesIt, and goes through a bundle.
+func TestProgram_IsEqualWhoeverMakesIt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "strake")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("program"), 1000), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := bundle.Program{Ref: "strake-program:1", Platform: "linux/arm64", Name: "strake", Labels: map[string]string{"a": "b"}}
+	var texts [][]byte
+	for range 2 {
+		r, err := p.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, text)
+	}
+	if !bytes.Equal(texts[0], texts[1]) {
+		t.Error("two archives of one program differ")
+	}
+	a := bundle.About{Platforms: []string{"linux/arm64"}, Images: []bundle.Image{{Ref: p.Ref, Platform: p.Platform}}}
+	var out bytes.Buffer
+	if err := bundle.Write(&out, []io.Reader{bytes.NewReader(texts[0])}, &a, t.TempDir()); err != nil {
+		t.Fatalf("Write = %v", err)
+	}
+	if _, err := bundle.Read(bytes.NewReader(out.Bytes())); err != nil {
+		t.Errorf("Read = %v", err)
 	}
 }
 

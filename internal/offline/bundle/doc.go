@@ -6,10 +6,7 @@
 // Source: OCI image layout 1.0; moby, image/tarexport.
 package bundle
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 // The members of a bundle beside its blobs.
 const (
@@ -24,19 +21,25 @@ const layoutText = `{"imageLayoutVersion":"1.0.0"}`
 
 // About says what a bundle holds. Its JSON names are stable.
 type About struct {
-	Version  int       `json:"version"` // of this form: 1
-	Project  string    `json:"project"`
-	Commit   string    `json:"commit,omitempty"`
-	Platform string    `json:"platform"` // os/arch
-	Strake   string    `json:"strake"`   // the version that wrote it
-	Created  time.Time `json:"created"`
-	Images   []Image   `json:"images"` // by reference
+	Version   int       `json:"version"` // of this form, which Write says
+	Project   string    `json:"project"`
+	Commit    string    `json:"commit,omitempty"`
+	Platforms []string  `json:"platforms"` // os/arch[/variant] of the engines that it is for; by the first, programs load it that know of one
+	Strake    string    `json:"strake"`    // the version that wrote it
+	Created   time.Time `json:"created"`
+	Images    []Image   `json:"images"` // by reference, then platform
 }
+
+// form is the version of what is written here.
+const form = 2
 
 // Image is one of a bundle's images.
 type Image struct {
 	Ref string `json:"ref"`
 	For string `json:"for"` // "service web", "base image of web (Dockerfile:1)", "seed 1a2b of db", "strake itself"
+	// Platform is what the image is for, os/arch[/variant], normalized. On is the platform of the engines that need it; "" is the image's own.
+	Platform string `json:"platform"`
+	On       string `json:"on,omitempty"`
 	// Config is the digest of its configuration, by which engines with graph drivers know it; Content is compose.Image.Content, which is
 	// equal on every engine.
 	Config  string `json:"config"`
@@ -66,8 +69,7 @@ type imageManifest struct {
 
 // saved is one image of a manifest.json, as engines write and read it. Source: moby, image/tarexport, manifestItem.
 type saved struct {
-	Config       string
-	RepoTags     []string
-	Layers       []string
-	LayerSources map[string]json.RawMessage `json:",omitempty"`
+	Config   string
+	RepoTags []string
+	Layers   []string
 }

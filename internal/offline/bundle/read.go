@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,12 +38,12 @@ func open(r io.Reader) (*zstd.Decoder, error) {
 }
 
 // Read reads a bundle to its end and verifies all of it: that it has no other members than it may have, that each blob has its digest, and that
-// what its images consist of is there. What is wrong is an ErrBroken. The sum tells Archive what was verified.
-func Read(r io.Reader) (About, Sum, error) {
+// what its images consist of is there. What is wrong is an ErrBroken.
+func Read(r io.Reader) (*Verified, error) {
 	whole := &sealed{from: r, sum: sha256.New()}
 	plain, err := open(whole)
 	if err != nil {
-		return About{}, Sum{}, err
+		return nil, err
 	}
 	defer plain.Close()
 	in := tar.NewReader(plain)
@@ -53,44 +54,55 @@ func Read(r io.Reader) (About, Sum, error) {
 			break
 		}
 		if err != nil {
-			return About{}, Sum{}, broken("%v", err)
+			return nil, broken("%v", err)
 		}
 		if n >= mostMembers {
-			return About{}, Sum{}, broken("it has more than %d members", mostMembers)
+			return nil, broken("it has more than %d members", mostMembers)
 		}
 		digest, isBlob := strings.CutPrefix(h.Name, blobDir)
 		switch {
 		case h.Typeflag != tar.TypeReg:
-			return About{}, Sum{}, broken("%q is no regular file", h.Name)
+			return nil, broken("%q is no regular file", h.Name)
 		case isBlob && isDigest.MatchString(digest):
 			if _, twice := blobs[digest]; twice {
-				return About{}, Sum{}, broken("%s is there twice", h.Name)
+				return nil, broken("%s is there twice", h.Name)
 			}
 			if blobs[digest], err = verify(in, digest, h.Size); err != nil {
-				return About{}, Sum{}, err
+				return nil, err
 			}
 			if kept += len(blobs[digest]); kept > mostKept {
-				return About{}, Sum{}, broken("those of its blobs that may be manifests hold more than %d bytes", mostKept)
+				return nil, broken("those of its blobs that may be manifests hold more than %d bytes", mostKept)
 			}
 		case slices.Contains([]string{aboutFile, layoutFile, indexFile, manifestFile}, h.Name):
 			if _, twice := texts[h.Name]; twice || h.Size > mostText {
-				return About{}, Sum{}, broken("%s is there twice, or too large", h.Name)
+				return nil, broken("%s is there twice, or too large", h.Name)
 			}
 			if texts[h.Name], err = io.ReadAll(in); err != nil {
-				return About{}, Sum{}, broken("%s: %v", h.Name, err)
+				return nil, broken("%s: %v", h.Name, err)
 			}
 		default:
-			return About{}, Sum{}, broken("%q does not belong in one", h.Name)
+			return nil, broken("%q does not belong in one", h.Name)
 		}
 	}
 	if n, err := io.Copy(io.Discard, plain); err != nil || n > 10<<10 { // the archive's own padding, and the checksum of what is compressed
-		return About{}, Sum{}, broken("something comes after its end")
+		return nil, broken("something comes after its end")
 	}
 	if !whole.isWhole() {
-		return About{}, Sum{}, broken("its digest is not the one that it ends in")
+		return nil, broken("its digest is not the one that it ends in")
 	}
-	about, err := check(texts, blobs)
-	return about, Sum(whole.sum.Sum(nil)), err
+	v, err := check(texts, blobs)
+	if err != nil {
+		return nil, err
+	}
+	v.sum = [sha256.Size]byte(whole.sum.Sum(nil))
+	return v, nil
+}
+
+// Verified is a bundle that Read found whole.
+type Verified struct {
+	About
+	sum   [sha256.Size]byte // of the file
+	parts map[part]saved
 }
 
 // mostManifest is the largest blob that is kept to be looked at.
@@ -113,66 +125,63 @@ func verify(r io.Reader, digest string, size int64) ([]byte, error) {
 	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
 		return nil, broken("blob %s has the digest %s", digest, got)
 	}
-	if len(text) > 0 && text[0] != '{' {
-		text = nil // the bytes are given back
-	}
-	return text, nil
+	return jsonIn(text), nil
 }
 
 // check looks that what the images of a bundle consist of is there, and that there are no other images than it says.
-func check(texts, blobs map[string][]byte) (About, error) {
-	var about About
+func check(texts, blobs map[string][]byte) (*Verified, error) {
+	v := &Verified{}
 	var images []saved
 	var idx index
-	for name, into := range map[string]any{aboutFile: &about, manifestFile: &images, indexFile: &idx} {
+	for name, into := range map[string]any{aboutFile: &v.About, manifestFile: &images, indexFile: &idx} {
 		if err := json.Unmarshal(texts[name], into); err != nil {
-			return About{}, broken("%s: %v", name, err)
+			return nil, broken("%s: %v", name, err)
 		}
 	}
-	if about.Version != 1 {
-		return About{}, broken("its form is %d, this strake reads 1", about.Version)
+	if v.Version != form {
+		return nil, broken("its form is %d, this strake reads %d", v.Version, form)
 	}
-	has := func(path string) bool {
-		digest, ok := strings.CutPrefix(path, blobDir)
-		_, there := blobs[digest]
-		return ok && there
+	if len(v.Platforms) == 0 {
+		return nil, broken("it is for no platform")
 	}
-	listed := map[string]string{} // configs by reference
-	for _, s := range images {
-		for _, path := range append([]string{s.Config}, s.Layers...) {
-			if !has(path) {
-				return About{}, broken("%s is not there", path)
+	v.parts = partsOf(idx, blobs)
+	if err := checkIndex(v.About, idx, blobs); err != nil {
+		return nil, err
+	}
+	for _, one := range v.Images {
+		found, ok := v.parts[part{fullName(one.Name()), one.Platform}]
+		if !ok || "sha256:"+strings.TrimPrefix(found.Config, blobDir) != one.Config {
+			return nil, broken("image %s is not the one that it says", one.Ref)
+		}
+		for _, path := range append([]string{found.Config}, found.Layers...) {
+			if !there(blobs, path) {
+				return nil, broken("%s of image %s is not there", path, one.Ref)
 			}
 		}
-		for _, tag := range s.RepoTags {
-			listed[fullName(tag)] = "sha256:" + strings.TrimPrefix(s.Config, blobDir)
-		}
 	}
+	if !reflect.DeepEqual(images, manifestFor(v.About, v.Platforms[0], v.parts)) {
+		return nil, broken("%s names other images than it speaks of", manifestFile)
+	}
+	return v, nil
+}
+
+// there is whether a blob is, of which blobs says at least its digest.
+func there(blobs map[string][]byte, path string) bool {
+	digest, ok := strings.CutPrefix(path, blobDir)
+	_, is := blobs[digest]
+	return ok && is
+}
+
+// checkIndex looks that an index names what is there, and no other images than the bundle says.
+func checkIndex(about About, idx index, blobs map[string][]byte) error {
 	for _, d := range idx.Manifests {
-		digest := strings.TrimPrefix(d.Digest, "sha256:")
-		if !has(blobDir + digest) {
-			return About{}, broken("manifest %s is not there", d.Digest)
+		if !there(blobs, blobDir+hexOf(d)) {
+			return broken("manifest %s is not there", d.Digest)
 		}
-		if name := d.Annotations["io.containerd.image.name"]; name != "" && listed[fullName(name)] == "" {
-			return About{}, broken("its index names an image %s that its manifest does not", name)
-		}
-		var m imageManifest
-		if json.Unmarshal(blobs[digest], &m) == nil && m.Config.Digest != "" {
-			for _, part := range append([]descriptor{m.Config}, m.Layers...) {
-				if !has(blobDir + strings.TrimPrefix(part.Digest, "sha256:")) {
-					return About{}, broken("%s of manifest %s is not there", part.Digest, d.Digest)
-				}
-			}
+		name := nameOf(d)
+		if name == "" || !slices.ContainsFunc(about.Images, func(i Image) bool { return fullName(i.Name()) == fullName(name) }) {
+			return broken("it has an image %q that it does not speak of", name)
 		}
 	}
-	for _, one := range about.Images {
-		if listed[fullName(one.Name())] != one.Config || one.Config == "" {
-			return About{}, broken("image %s is not the one that it says", one.Ref)
-		}
-		delete(listed, fullName(one.Name()))
-	}
-	for ref := range listed {
-		return About{}, broken("it has an image %s that it does not speak of", ref)
-	}
-	return about, nil
+	return nil
 }

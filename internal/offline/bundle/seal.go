@@ -12,9 +12,6 @@ import (
 // Source: RFC 8878, 3.1.2, skippable frames: a magic number, the length of what follows, both with the lowest byte first.
 var sealHead = [8]byte{0x53, 0x2a, 0x4d, 0x18, sha256.Size, 0, 0, 0}
 
-// Sum is the digest of a bundle, that it ends in.
-type Sum [sha256.Size]byte
-
 const sealSize = len(sealHead) + sha256.Size
 
 // sealing is a writer of a bundle.

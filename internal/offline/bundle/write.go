@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,17 +26,17 @@ type writer struct {
 	legacy  map[string]string // digests in hex, by the paths of an archive of an engine before 25
 	links   map[string]string // paths that are others
 	texts   map[string][]byte // small files of the engine's archive
+	blobs   map[string][]byte // those that may be JSON, by digest in hex
 	scratch string
 
-	images []saved // of all archives
-	index  index
+	index index // of all archives
 }
 
 // mostText is the most bytes of a file of an engine's archive that is no layer.
 const mostText = 16 << 20
 
-// Write makes a bundle of the archives that an engine saved, which it reads one after the other. The Config of each of about's images is filled
-// in. After an error what was written is no bundle. scratch is a folder for layers of engines before 25, whose digests are not known before they
+// Write makes a bundle of the archives that an engine saved, which it reads one after the other. The Version is filled in, and the Config of each
+// of about's images. After an error what was written is no bundle. scratch is a folder for layers of engines before 25, whose digests are not known before they
 // are read.
 func Write(to io.Writer, from []io.Reader, about *About, scratch string) error {
 	end := &sealing{to, sha256.New()}
@@ -45,7 +44,7 @@ func Write(to io.Writer, from []io.Reader, about *About, scratch string) error {
 	if err != nil {
 		return err
 	}
-	w := &writer{out: tar.NewWriter(packed), at: about.Created, written: map[string]int64{}, scratch: scratch,
+	w := &writer{out: tar.NewWriter(packed), at: about.Created, written: map[string]int64{}, blobs: map[string][]byte{}, scratch: scratch,
 		index: index{SchemaVersion: 2, MediaType: "application/vnd.oci.image.index.v1+json"}}
 	err = w.file(layoutFile, []byte(layoutText))
 	for _, one := range from {
@@ -151,7 +150,15 @@ func (w *writer) blob(digest string, size int64, r io.Reader) error {
 		return err
 	}
 	h := sha256.New()
-	if _, err := io.CopyBuffer(io.MultiWriter(w.out, h), onlyReader{r}, make([]byte, copySize)); err != nil {
+	to := io.MultiWriter(w.out, h)
+	if size <= mostManifest {
+		text, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		w.blobs[digest], r = jsonIn(text), bytes.NewReader(text)
+	}
+	if _, err := io.CopyBuffer(to, onlyReader{r}, make([]byte, copySize)); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
@@ -206,10 +213,15 @@ func (w *writer) hashed(l spooled) error {
 	return err
 }
 
+// digestOf is a text's digest in hex.
+func digestOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
 // text takes over a small blob, and returns its digest in hex.
 func (w *writer) text(text []byte) (string, error) {
-	sum := sha256.Sum256(text)
-	digest := hex.EncodeToString(sum[:])
+	digest := digestOf(text)
 	return digest, w.blob(digest, int64(len(text)), bytes.NewReader(text))
 }
 
@@ -219,14 +231,20 @@ func (w *writer) archive(in *tar.Reader) error {
 	if err := w.read(in); err != nil {
 		return err
 	}
-	var images []saved
 	var idx index
-	for name, into := range map[string]any{manifestFile: &images, indexFile: &idx} {
-		if text, ok := w.texts[name]; ok || name == manifestFile {
-			if err := json.Unmarshal(text, into); err != nil {
-				return fmt.Errorf("read what the engine saved: %s: %w", name, err)
-			}
+	if text, ok := w.texts[indexFile]; ok {
+		if err := json.Unmarshal(text, &idx); err != nil {
+			return fmt.Errorf("read what the engine saved: %s: %w", indexFile, err)
 		}
+	}
+	for _, d := range idx.Manifests {
+		if nameOf(d) != "" { // what has no name nobody asked for
+			w.index.Manifests = append(w.index.Manifests, d)
+		}
+	}
+	var images []saved
+	if err := json.Unmarshal(w.texts[manifestFile], &images); err != nil {
+		return fmt.Errorf("read what the engine saved: %s: %w", manifestFile, err)
 	}
 	for i := range images {
 		made, err := w.image(&images[i])
@@ -235,19 +253,23 @@ func (w *writer) archive(in *tar.Reader) error {
 		}
 		w.index.Manifests = append(w.index.Manifests, made...)
 	}
-	w.images, w.index.Manifests = append(w.images, images...), append(w.index.Manifests, idx.Manifests...)
 	return nil
 }
 
 // finish writes what says which images there are.
 func (w *writer) finish(about *About) error {
-	if err := fill(about, w.images); err != nil {
+	parts := partsOf(w.index, w.blobs)
+	if err := fill(about, parts); err != nil {
 		return err
+	}
+	var first string
+	if len(about.Platforms) > 0 {
+		first = about.Platforms[0]
 	}
 	for _, one := range []struct {
 		name  string
 		value any
-	}{{indexFile, w.index}, {manifestFile, w.images}, {aboutFile, about}} {
+	}{{indexFile, w.index}, {manifestFile, manifestFor(*about, first, parts)}, {aboutFile, about}} {
 		text, err := json.MarshalIndent(one.value, "", "  ")
 		if err == nil {
 			err = w.file(one.name, text)
@@ -268,8 +290,7 @@ func (w *writer) image(s *saved) ([]descriptor, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := imageManifest{SchemaVersion: 2, MediaType: "application/vnd.oci.image.manifest.v1+json",
-		Config: descriptor{MediaType: "application/vnd.oci.image.config.v1+json", Digest: "sha256:" + config, Size: w.written[config]}, Layers: []descriptor{}}
+	layers := []descriptor{}
 	s.Config = blobDir + config
 	for i, l := range s.Layers {
 		name := path.Clean(l)
@@ -285,32 +306,47 @@ func (w *writer) image(s *saved) ([]descriptor, error) {
 			return nil, fmt.Errorf("read what the engine saved: there is no %s", l)
 		}
 		s.Layers[i] = blobDir + digest
-		m.Layers = append(m.Layers, descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: "sha256:" + digest, Size: w.written[digest]})
+		layers = append(layers, descriptor{Digest: "sha256:" + digest, Size: w.written[digest]})
 	}
-	text, err := json.Marshal(m)
+	manifest, err := manifestText(descriptor{Digest: "sha256:" + config, Size: w.written[config]}, layers)
 	if err != nil {
 		return nil, err
 	}
-	digest, err := w.text(text)
+	_, err = w.text(manifest)
 	var all []descriptor
 	for _, tag := range s.RepoTags {
-		all = append(all, descriptor{MediaType: m.MediaType, Digest: "sha256:" + digest, Size: int64(len(text)),
-			Annotations: map[string]string{"io.containerd.image.name": fullName(tag), "org.opencontainers.image.ref.name": tag[strings.LastIndex(tag, ":")+1:]}})
+		all = append(all, named(manifest, tag))
 	}
 	return all, err
 }
 
+// manifestText is the manifest of an image of plain layers.
+func manifestText(config descriptor, layers []descriptor) ([]byte, error) {
+	config.MediaType = "application/vnd.oci.image.config.v1+json"
+	for i := range layers {
+		layers[i].MediaType = "application/vnd.oci.image.layer.v1.tar"
+	}
+	return json.Marshal(imageManifest{SchemaVersion: 2, MediaType: manifestType, Config: config, Layers: layers})
+}
+
+const manifestType = "application/vnd.oci.image.manifest.v1+json"
+
+// named is what an index says of a manifest that is an image's.
+func named(manifest []byte, tag string) descriptor {
+	return descriptor{MediaType: manifestType, Digest: "sha256:" + digestOf(manifest), Size: int64(len(manifest)),
+		Annotations: map[string]string{annotationName: fullName(tag), "org.opencontainers.image.ref.name": tag[strings.LastIndex(tag, ":")+1:]}}
+}
+
 // fill says of each of about's images which of those saved it is.
-func fill(about *About, images []saved) error {
+func fill(about *About, parts map[part]saved) error {
+	about.Version = form
 	for i := range about.Images {
 		one := &about.Images[i]
-		j := slices.IndexFunc(images, func(s saved) bool {
-			return slices.ContainsFunc(s.RepoTags, func(tag string) bool { return fullName(tag) == fullName(one.Name()) })
-		})
-		if j < 0 {
-			return fmt.Errorf("the engine did not save image %s", one.Ref)
+		found, ok := parts[part{fullName(one.Name()), one.Platform}]
+		if !ok {
+			return fmt.Errorf("the engine did not save image %s for %s", one.Ref, one.Platform)
 		}
-		one.Config = "sha256:" + strings.TrimPrefix(images[j].Config, blobDir)
+		one.Config = "sha256:" + strings.TrimPrefix(found.Config, blobDir)
 	}
 	return nil
 }
