@@ -90,7 +90,7 @@ func bundleSave(ctx context.Context, s Streams, o bundleOptions) error {
 		return err
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
-	about, err := bundled(ctx, s, p, e, o)
+	about, programs, err := bundled(ctx, s, p, e, o)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func bundleSave(ctx context.Context, s Streams, o bundleOptions) error {
 		return usagef("name a file that is not there, or a regular one", "%s is there and no regular file", file)
 	}
 	begin := s.Now()
-	size, err := writeBundle(ctx, s, e, file, &about)
+	size, err := writeBundle(ctx, s, e, file, &about, programs)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func bundleSave(ctx context.Context, s Streams, o bundleOptions) error {
 }
 
 // writeBundle writes a bundle so that under its name there is a whole one or what was there before, and returns its size.
-func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, about *bundle.About) (size int64, err error) {
+func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, about *bundle.About, programs map[string]string) (size int64, err error) {
 	scratch, err := os.MkdirTemp(filepath.Dir(file), bundleScratch)
 	if err != nil {
 		return 0, err
@@ -143,10 +143,7 @@ func writeBundle(ctx context.Context, s Streams, e *engine.Engine, file string, 
 	if err := tagCarried(ctx, e, about.Images); err != nil {
 		return 0, errors.Join(err, out.Close())
 	}
-	archives, done, err := savedImages(ctx, s, e, about.Images)
-	if err != nil {
-		return 0, errors.Join(err, out.Close())
-	}
+	archives, done := savedImages(ctx, e, about.Images, programs)
 	to := &steady{File: out}
 	err = bundle.Write(&told64{Writer: to, say: sayBytes(s, "saving")}, archives, about, scratch)
 	done()
@@ -174,9 +171,9 @@ func tagCarried(ctx context.Context, e *engine.Engine, images []bundle.Image) er
 	return nil
 }
 
-// savedImages are archives of images: strake's own, which are made of the programs, are read while the engine prepares the others. done ends what is
+// savedImages are archives of images: strake's own, which are made of the programs, files by references, are read while the engine prepares the others. done ends what is
 // not read any more, and waits for it.
-func savedImages(ctx context.Context, s Streams, e *engine.Engine, images []bundle.Image) (archives []io.Reader, done func(), err error) {
+func savedImages(ctx context.Context, e *engine.Engine, images []bundle.Image, programs map[string]string) (archives []io.Reader, done func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var refs []string
 	var all sync.WaitGroup
@@ -193,24 +190,18 @@ func savedImages(ctx context.Context, s Streams, e *engine.Engine, images []bund
 		})
 		context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Canceled) }) // never fails
 	}
-	done = func() { cancel(); all.Wait() }
 	for _, one := range images {
-		if one.For != strakeItself {
+		if file, ok := programs[one.Ref]; ok {
+			read(func() (io.ReadCloser, error) { return programImage(one.Ref, one.Platform).Open(file) })
+		} else {
 			refs = append(refs, one.Name())
-			continue
 		}
-		_, file, err := programOf(s, one.Platform)
-		if err != nil {
-			done()
-			return nil, nil, err
-		}
-		read(func() (io.ReadCloser, error) { return programImage(one.Ref, one.Platform).Open(file) })
 	}
 	slices.Sort(refs)
 	if refs = slices.Compact(refs); len(refs) > 0 {
 		read(func() (io.ReadCloser, error) { return e.Save(ctx, refs) })
 	}
-	return archives, done, nil
+	return archives, func() { cancel(); all.Wait() }
 }
 
 // strakeItself is what the image of this program is for in a bundle.

@@ -18,16 +18,17 @@ import (
 	"github.com/strake-dev/strake/internal/seed"
 )
 
-// bundled says what belongs into the bundle of a project. What is not here, or out of date, is an error with what makes it.
-func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, o bundleOptions) (bundle.About, error) {
-	about := bundle.About{Project: p.Name, Strake: buildVersion(), Created: s.Now().UTC().Truncate(time.Second)}
+// bundled says what belongs into the bundle of a project, and of which files the images of strake itself are, by reference. What is
+// not here, or out of date, is an error with what makes it.
+func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, o bundleOptions) (about bundle.About, programs map[string]string, err error) {
+	about = bundle.About{Project: p.Name, Strake: buildVersion(), Created: s.Now().UTC().Truncate(time.Second)}
 	wanted, err := platformsOf(o.Platforms)
 	if err != nil {
-		return about, err
+		return about, nil, err
 	}
 	services, err := withBuild(p, nil, false)
 	if err != nil {
-		return about, err
+		return about, nil, err
 	}
 	seeds := len(seed.Services(p)) > 0 && !o.NoSeed
 	var k seeding
@@ -38,7 +39,7 @@ func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engin
 	}
 	g.Go(func() (err error) { state, err = isCurrent(gctx, s, p, e, services); return err })
 	if err := g.Wait(); err != nil {
-		return about, err
+		return about, nil, err
 	}
 	own := state.Engine.OS + "/" + state.Engine.Arch
 	if about.Platforms = wanted; len(wanted) == 0 {
@@ -47,23 +48,29 @@ func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engin
 	if commits, clean := commitsOf(ctx, s, p.WorkingDir); clean {
 		about.Commit = commits[0]
 	}
+	programs = map[string]string{}
 	for _, platform := range about.Platforms {
 		images, err := imagesOn(ctx, p, services, platform, own, !o.NoBases)
 		if err != nil {
-			return about, err
+			return about, nil, err
 		}
 		if platform == own && seeds {
 			if err := images.addSeed(ctx, p, e, k.facts.Key()); err != nil {
-				return about, err
+				return about, nil, err
 			}
 		}
 		all, err := images.described(ctx, e)
 		if err != nil {
-			return about, err
+			return about, nil, err
 		}
-		ref, _, err := programOf(s, platform)
+		ref, file, err := programOf(s, platform)
+		if err == nil {
+			programs[ref] = file
+		} else if platform == own {
+			ref, _, err = programFor(ctx, s, e)
+		}
 		if err != nil {
-			return about, err
+			return about, nil, err
 		}
 		about.Images = append(append(about.Images, all...), bundle.Image{Ref: ref, For: strakeItself, Platform: platform})
 	}
@@ -71,7 +78,7 @@ func bundled(ctx context.Context, s Streams, p *compose.Project, e *engine.Engin
 	if others := slices.DeleteFunc(slices.Clone(about.Platforms), func(p string) bool { return p == own }); len(others) > 0 && seeds {
 		printWarnings(s, []string{fmt.Sprintf("a seed is of the platform that it is made on: there is none in it for %s, where strake seed build makes it", strings.Join(others, ", "))})
 	}
-	return about, nil
+	return about, programs, nil
 }
 
 // platformsOf are the platforms that somebody wrote, each once.
