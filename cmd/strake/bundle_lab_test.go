@@ -51,7 +51,7 @@ func TestBundle_RunsOnAnEngineWithoutAnyNetwork(t *testing.T) {
 			}
 		}
 		here := newStack(t, e, strings.Replace(carried, "PINNED", pinned, 1))
-		if err := os.WriteFile(filepath.Join(here.dir, "Dockerfile"), []byte("FROM strake-lab/volume:1\nENV BUILT=yes\n"), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(here.dir, "Dockerfile"), []byte("FROM "+pinned+"\nENV BUILT=yes\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		must := func(s stack, args ...string) string {
@@ -77,6 +77,13 @@ func TestBundle_RunsOnAnEngineWithoutAnyNetwork(t *testing.T) {
 		if rows := lab.Docker(t, there.Engine, "exec", there.name+"-store-1", "cat", "/data/rows"); !strings.Contains(rows, "carried") {
 			t.Errorf("the store has %q, want the seed's rows", rows)
 		}
+		if err := os.WriteFile(filepath.Join(there.dir, "Dockerfile"), []byte("FROM "+pinned+"\nENV BUILT=there\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		must(there, "up", "--seed", "--offline") // it is built of the base that the bundle brought
+		if built := lab.Docker(t, there.Engine, "exec", there.name+"-web-1", "sh", "-c", "echo $BUILT"); strings.TrimSpace(built) != "there" {
+			t.Errorf("after the Dockerfile changed web was built %q, want there", built)
+		}
 		var about struct {
 			Images []struct{ Ref, For, Config, Content string }
 		}
@@ -93,6 +100,9 @@ func TestBundle_RunsOnAnEngineWithoutAnyNetwork(t *testing.T) {
 					ref = strings.Replace(ref, "@sha256:", ":strake-sha256-", 1) // an engine forgets the digest
 				}
 				return lab.Docker(t, e, "image", "inspect", "-f", "{{.RootFS.Layers}} {{.Config.Env}} {{.Config.Cmd}}", ref)
+			}
+			if one.For == "service web" { // built again
+				continue
 			}
 			if a, b := layers(e), layers(there.Engine); a != b {
 				t.Errorf("image %s is %s there and %s here", one.Ref, b, a)

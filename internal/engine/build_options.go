@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,6 +40,9 @@ func (e *Engine) solveOptions(ctx context.Context, job *buildJob) (bkclient.Solv
 		Session: append(job.session, job.auth), SharedKey: sharedKey(job.src),
 	}
 	if err := e.contexts(job, &opt); err != nil {
+		return bkclient.SolveOpt{}, err
+	}
+	if err := e.carriedBases(ctx, job, opt.FrontendAttrs); err != nil {
 		return bkclient.SolveOpt{}, err
 	}
 	b, attrs := job.src.Build, opt.FrontendAttrs
@@ -128,6 +132,29 @@ func (e *Engine) contexts(job *buildJob, opt *bkclient.SolveOpt) error {
 	for key, value := range src.Build.AdditionalContexts {
 		if err := additionalContext(job, opt, key, value); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// carriedBases has images that the Dockerfile names by a digest and that a bundle brought be found by the names that they have here. The BuildKit of
+// engines before 23 has no such way.
+// Source: moby/buildkit, frontend/dockerfile/dockerfile2llb: a named context stands for the image of its name.
+func (e *Engine) carriedBases(ctx context.Context, job *buildJob, attrs map[string]string) error {
+	if job.pulls() || !e.apiAtLeast("1.42") || !bytes.Contains(job.src.Text, []byte("@sha256:")) {
+		return nil
+	}
+	refs, err := compose.BuildRefs(ctx, job.step.Project, []string{job.src.Service})
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		facts, err := e.imageOf(ctx, ref.ImageRef)
+		if err != nil {
+			return err
+		}
+		if key := "context:" + ref.Ref; facts.held != "" && attrs[key] == "" {
+			attrs[key] = "docker-image://" + facts.held
 		}
 	}
 	return nil
