@@ -67,7 +67,7 @@ var built = sync.OnceValues(func() (string, error) {
 		return b, nil
 	}
 	binary := filepath.Join(os.Getenv("STRAKE_TEST_DIR"), "strake")
-	cmd := exec.Command("go", "build", "-o", binary, ".")
+	cmd := exec.Command("go", "build", "-tags", "nobadger,nomysql,nopgx,grpcnotrace", "-o", binary, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is published: it has to run in containers of its own
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
