@@ -50,6 +50,8 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": []string{"string", "null"}, "format": "duration", "examples": []string{"1m30s", "2d"}}
 	case t == reflect.TypeFor[Bytes]():
 		return map[string]any{"type": []string{"integer", "string", "null"}, "examples": []string{"512m", "2g"}}
+	case t == reflect.TypeFor[Dollars]():
+		return map[string]any{"type": []string{"number", "string", "null"}, "examples": []string{"2 USD", "0.35 USD"}}
 	case t == reflect.TypeFor[Variables]():
 		return map[string]any{"type": []string{"array", "object", "null"}, "items": map[string]any{"type": "string"},
 			"additionalProperties": map[string]any{"type": []string{"string", "number", "boolean", "null"}}}

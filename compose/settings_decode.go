@@ -78,6 +78,13 @@ func (d *settingsDecoder) value(value any, v reflect.Value, path []string) {
 			return
 		}
 		v.SetInt(int64(n))
+	case v.Type() == reflect.TypeFor[Dollars]():
+		n, err := parseDollars(fmt.Sprint(value))
+		if err != nil {
+			d.wrongType(path, value, "an amount such as 2 USD")
+			return
+		}
+		v.SetFloat(float64(n))
 	case v.Type() == reflect.TypeFor[Variables]():
 		d.variables(value, v, path)
 	case v.Kind() == reflect.Struct:

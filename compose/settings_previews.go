@@ -13,7 +13,7 @@ import (
 // pull request does not choose how it is treated. The zero value of a field stands for its default, which WithDefaults fills in.
 type PreviewSettings struct {
 	// Host is where previews run.
-	Host PreviewHost `strake:"host" enum:"local,ec2" doc:"Where previews run: local is this machine's engine, the default; ec2 is not there yet."`
+	Host PreviewHost `strake:"host" enum:"local,ec2" doc:"Where previews run: local is this machine's engine, the default; ec2 a machine of the AWS account of who opens one."`
 	// TTL is how long a preview lives after it was opened, updated or extended; 0 is 72 h.
 	TTL time.Duration `strake:"ttl" doc:"How long a preview lives after it was opened, updated or extended; without it 72h."`
 	// MaxAge is how long a preview lives at most, whatever extends it; 0 is 14 days.
@@ -35,6 +35,8 @@ type PreviewSettings struct {
 	Services []string `strake:"services" doc:"The services that a preview has, with all that they need; without it all that the file enables."`
 	// Domain is what the hostnames of previews end in; "" is <project>.localhost.
 	Domain string `strake:"domain" doc:"What the hostnames of previews end in; without it <project>.localhost."`
+	// EC2 are the machines of host ec2.
+	EC2 EC2Settings `strake:"ec2" doc:"The machines of host: ec2."`
 	// KeepData leaves the data of a preview alone at a push, instead of taking it back to the seed.
 	KeepData bool `strake:"keep_data" doc:"A push leaves the data of its preview alone, instead of taking it back to the seed."`
 }
@@ -43,6 +45,8 @@ type PreviewSettings struct {
 type PreviewBudget struct {
 	// Previews is how many there may be of this project at a time; 0 is 20.
 	Previews int `strake:"previews" doc:"How many previews of this project there may be at a time; without it 20."`
+	// Hourly is the most that the machines of host ec2 may cost an hour; 0 is no limit.
+	Hourly Dollars `strake:"hourly" doc:"What the machines of host: ec2 may cost an hour, such as 2 USD; without it no limit."`
 }
 
 // SecretSource is where previews have a secret from: a file of the opener's machine, relative to the project's folder of the default branch,
@@ -55,7 +59,7 @@ type SecretSource struct {
 // PreviewHost is the value of x-strake.previews.host.
 type PreviewHost string
 
-// Values of x-strake.previews.host. HostEC2 is reserved and refused.
+// Values of x-strake.previews.host.
 const (
 	HostLocal PreviewHost = "local"
 	HostEC2   PreviewHost = "ec2"
@@ -128,6 +132,7 @@ func (s PreviewSettings) WithDefaults(project string) PreviewSettings {
 	if s.Memory == 0 {
 		s.Memory = defaultPreviewMemory
 	}
+	s.EC2 = s.EC2.WithDefaults()
 	if s.Domain == "" {
 		s.Domain = strings.Trim(strings.ReplaceAll(project, "_", "-"), "-") + ".localhost"
 	}
@@ -146,9 +151,7 @@ func (d *settingsDecoder) checkPreviews(s PreviewSettings, services []string) {
 		path = append([]string{settingsKey, "previews"}, path...)
 		d.wrong = append(d.wrong, wrongSetting{path, false, settingPath(path) + " is " + says, next})
 	}
-	if s.Host == HostEC2 {
-		wrong("write local, or leave it out", "ec2, which is not there yet", "host")
-	}
+	d.checkEC2(s)
 	if s.TTL > 0 && s.MaxAge > 0 && s.TTL > s.MaxAge {
 		wrong("write a longer max_age or a shorter ttl", fmt.Sprintf("%s, longer than max_age (%s)", s.TTL, s.MaxAge), "ttl")
 	}
