@@ -1,0 +1,91 @@
+// Package host makes engines where there are none: machines of EC2, each of which a lease keeps and nothing else.
+//
+// A Machine is an instance that strake launched for one preview. Which it is, for whom and until when is in its tags, so that any machine with the
+// account's credentials sees the same. A lease counts how often there was a machine for a preview; what belongs to one carries its number: the
+// instance with its disk and network interface, a security group, and in the Parameter Store the machine's host key.
+//
+// The end of a lease is kept by the machine: a timer powers it off, which terminates it, without credentials and with nobody about. Cloud.Sweep
+// is for what is left where more than that went wrong.
+package host
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// Tags of what belongs to a lease.
+const (
+	TagProject = "dev.strake.project"
+	TagPreview = "dev.strake.preview" // its ID, such as pr-42
+	TagLease   = "dev.strake.lease"   // its number, from 1
+	TagOwner   = "dev.strake.owner"   // who opens it, or did last
+	TagSince   = "dev.strake.since"   // when it was made, RFC 3339
+	TagExpires = "dev.strake.expires" // the end of the lease, RFC 3339; on instances, as those below
+	TagEnds    = "dev.strake.ends"    // beyond which no lease goes, RFC 3339
+	TagCommit  = "dev.strake.commit"
+	TagState   = "dev.strake.state" // opening, ready, failed or asleep
+	TagURL     = "dev.strake.url"
+	TagHourly  = "dev.strake.hourly" // what it was estimated to cost an hour when it was launched
+)
+
+// Lease is what a machine is wanted for.
+type Lease struct {
+	Preview string // its ID
+	Commit  string
+	Owner   compose.Owner
+	Expires time.Time
+	Ends    time.Time
+}
+
+// Machine is an instance of a lease. Its JSON names are stable.
+type Machine struct {
+	ID       string    `json:"id"`    // i-0123456789abcdef0
+	State    string    `json:"state"` // of the instance: pending, running, stopping, stopped, shutting-down, terminated
+	Type     string    `json:"type"`
+	Spot     bool      `json:"spot"`
+	Zone     string    `json:"zone"`
+	Address  string    `json:"address"` // "" while it has none
+	Launched time.Time `json:"launched"`
+	Project  string    `json:"project"`
+	Preview  string    `json:"preview"`
+	Lease    int       `json:"lease"`
+	Commit   string    `json:"commit"`
+	Phase    string    `json:"phase"` // of the preview: opening, ready, failed or asleep
+	URL      string    `json:"url"`
+	Expires  time.Time `json:"expires"`
+	Ends     time.Time `json:"ends"`
+	// Hourly is an estimate of what it costs an hour while it runs, 0 if its price is not known; Hours is since the launch.
+	Hourly compose.Dollars `json:"hourly"`
+	Hours  float64         `json:"hours"`
+
+	owner  string
+	token  string
+	subnet string
+	vpc    string
+}
+
+// Live is whether the instance is there, or will be, and may cost money.
+func (m Machine) Live() bool { return m.State != "terminated" && m.State != "shutting-down" }
+
+// ownerText is an owner as tags hold it, which take few signs.
+func ownerText(o compose.Owner) string {
+	clean := strings.NewReplacer("/", "-", " ", "-").Replace
+	return fmt.Sprintf("%s/%s/%d/%s/%.60s", o.Machine, o.Boot, o.PID, clean(o.Start), clean(o.Host))
+}
+
+// ownerOf is the owner in a tag; the zero Owner for one that cannot be read.
+func ownerOf(text string) compose.Owner {
+	parts := strings.Split(text, "/")
+	if len(parts) != 5 {
+		return compose.Owner{}
+	}
+	pid, err := strconv.Atoi(parts[2])
+	if err != nil {
+		return compose.Owner{}
+	}
+	return compose.Owner{Machine: parts[0], Boot: parts[1], PID: pid, Start: parts[3], Host: parts[4]}
+}

@@ -1,0 +1,278 @@
+package host
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// attempt is one way to have a machine.
+type attempt struct{ market, kind, subnet string }
+
+const marketSpot = "spot"
+
+// String says it as people do.
+func (a attempt) String() string {
+	if a.market == "" {
+		return a.kind + " in " + a.subnet
+	}
+	return a.kind + " (" + a.market + ") in " + a.subnet
+}
+
+// errSpent is of an attempt whose token belongs to a machine that is gone.
+var errSpent = errors.New("the machine of this lease is gone")
+
+// NoMachineError is returned by a Launch that found no place for a machine.
+type NoMachineError struct {
+	Tried []string // each attempt with what AWS said
+}
+
+// Error lists what was tried.
+func (e *NoMachineError) Error() string {
+	return "AWS has no machine for it: " + strings.Join(e.Tried, "; ")
+}
+
+// Hint is what widens the choice.
+func (e *NoMachineError) Hint() string {
+	return "name more types or subnets in x-strake.previews.ec2, or try again later"
+}
+
+// Launch makes a machine of a lease be there, and returns it when it has an address. One that is there already is that one, started where it stands
+// still: of two who launch for the same preview both have the same. After a failure nothing runs that the next Launch does not find.
+//
+// Where there is none it tries the types in each subnet, in their order, of spare capacity first where that is wanted. *NoMachineError is returned
+// where none of these was to be had.
+// Source: Amazon EC2 API, RunInstances, StartInstances.
+func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
+	all, err := c.machines(ctx, filterOf("tag:"+TagProject, c.Project), filterOf("tag:"+TagPreview, l.Preview))
+	if err != nil {
+		return Machine{}, err
+	}
+	if m, ok := Of(all, l.Preview); ok {
+		return c.awake(ctx, m)
+	}
+	n := 1
+	for _, m := range all {
+		n = max(n, m.Lease+1)
+	}
+	for last := n + 100; n < last; n++ {
+		m, err := c.launch(ctx, l, n)
+		if !errors.Is(err, errSpent) {
+			return m, err
+		}
+	}
+	return Machine{}, fmt.Errorf("launch a machine for %s: a hundred leases are spent", l.Preview)
+}
+
+// awake is a machine that has an address; one that stands still is started.
+func (c *Cloud) awake(ctx context.Context, m Machine) (Machine, error) {
+	err := until(ctx, func() (bool, error) {
+		all, err := c.machines(ctx, filterOf("instance-id", m.ID))
+		if err != nil {
+			return false, err
+		}
+		if len(all) == 0 || !all[0].Live() {
+			return false, errSpent
+		}
+		m = all[0]
+		if m.State == "stopped" {
+			_, err := c.ec2.StartInstances(ctx, &ec2.StartInstancesInput{InstanceIds: []string{m.ID}})
+			if codeOf(err) == "IncorrectInstanceState" { // somebody else does
+				err = nil
+			}
+			return false, explain("start machine "+m.ID, err)
+		}
+		return m.State == "running" && m.Address != "", nil
+	})
+	return m, err
+}
+
+// launch launches the machine of one lease.
+func (c *Cloud) launch(ctx context.Context, l Lease, lease int) (Machine, error) {
+	places, err := c.places(ctx)
+	if err != nil {
+		return Machine{}, err
+	}
+	images, err := c.images(ctx)
+	if err != nil {
+		return Machine{}, err
+	}
+	tags := map[string]string{TagProject: c.Project, TagPreview: l.Preview, TagLease: strconv.Itoa(lease), TagOwner: ownerText(l.Owner), TagSince: c.Now().UTC().Format(time.RFC3339)}
+	login, err := c.keep(ctx, c.keyName(), map[string]string{TagProject: c.Project})
+	if err != nil {
+		return Machine{}, err
+	}
+	identity, err := c.keep(ctx, c.hostKeyName(l.Preview, lease), tags)
+	if err != nil {
+		return Machine{}, err
+	}
+	group, err := c.group(ctx, places[0].vpc, l.Preview, lease, tags)
+	if err != nil {
+		return Machine{}, err
+	}
+	script, err := userData(l, identity, login.public)
+	if err != nil {
+		return Machine{}, err
+	}
+	failed := &NoMachineError{}
+	full := map[string]bool{} // markets of which the account has no more
+	for _, a := range c.attempts(places) {
+		if full[a.market] {
+			continue
+		}
+		m, err := c.run(ctx, l, lease, a, c.request(l, a, images[a.kind], group, script, tags))
+		if err == nil {
+			return m, nil
+		}
+		if !isElsewhere(err) {
+			return Machine{}, explain("launch a machine for "+l.Preview, err)
+		}
+		failed.Tried = append(failed.Tried, fmt.Sprintf("%s: %s", a, saidBy(err)))
+		c.note("%s: %s", a, saidBy(err))
+		if isQuota(err) {
+			full[a.market] = true
+		}
+	}
+	return Machine{}, failed
+}
+
+// attempts are the ways to have a machine, in the order in which they are tried.
+func (c *Cloud) attempts(places []place) (all []attempt) {
+	markets := []string{""}
+	if c.Settings.Spot {
+		markets = []string{marketSpot, ""}
+	}
+	for _, market := range markets {
+		for _, kind := range c.Settings.Types {
+			for _, p := range places {
+				all = append(all, attempt{market, kind, p.subnet})
+			}
+		}
+	}
+	return all
+}
+
+// run asks for a machine, and returns it when it has an address.
+func (c *Cloud) run(ctx context.Context, l Lease, lease int, a attempt, in *ec2.RunInstancesInput) (Machine, error) {
+	in.ClientToken = aws.String(c.token(l.Preview, lease, a))
+	out, err := c.ec2.RunInstances(ctx, in, func(o *ec2.Options) { o.Retryer = elsewhere{o.Retryer} })
+	var m Machine
+	switch {
+	case err == nil && len(out.Instances) == 1:
+		m = c.machineOf(out.Instances[0])
+	case err == nil:
+		return m, fmt.Errorf("AWS made %d machines instead of one", len(out.Instances))
+	case codeOf(err) == "IdempotentParameterMismatch": // somebody asked for it before, with another time or owner in its tags
+		if m, err = c.withToken(ctx, *in.ClientToken); err != nil {
+			return m, err
+		}
+	default:
+		return m, err
+	}
+	if !m.Live() {
+		return m, errSpent
+	}
+	c.note("machine %s: %s", m.ID, a)
+	return c.awake(ctx, m)
+}
+
+// withToken is the machine that was launched with a token. AWS may not show it for a moment.
+func (c *Cloud) withToken(ctx context.Context, token string) (m Machine, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errSpent) // AWS remembers the token of a machine that it has forgotten
+	defer cancel()
+	err = until(ctx, func() (bool, error) {
+		all, err := c.machines(ctx, filterOf("client-token", token))
+		if len(all) > 0 {
+			m = all[0]
+		}
+		return len(all) > 0, err
+	})
+	return m, err
+}
+
+// request is what is asked for but the token.
+func (c *Cloud) request(l Lease, a attempt, image, group, script string, tags map[string]string) *ec2.RunInstancesInput {
+	s := c.Settings
+	all := []types.Tag{{Key: aws.String("Name"), Value: aws.String("strake " + c.Project + " " + l.Preview)}}
+	for key, value := range tags {
+		all = append(all, types.Tag{Key: aws.String(key), Value: aws.String(value)})
+	}
+	slices.SortFunc(all, func(a, b types.Tag) int { return strings.Compare(*a.Key, *b.Key) })
+	own := []types.Tag{
+		{Key: aws.String(TagCommit), Value: aws.String(l.Commit)}, {Key: aws.String(TagState), Value: aws.String("opening")},
+		{Key: aws.String(TagExpires), Value: aws.String(l.Expires.UTC().Format(time.RFC3339))}, {Key: aws.String(TagEnds), Value: aws.String(l.Ends.UTC().Format(time.RFC3339))},
+		{Key: aws.String(TagHourly), Value: aws.String(strconv.FormatFloat(float64(Hourly(a.kind, a.market == marketSpot, s)), 'f', 4, 64))},
+	}
+	in := &ec2.RunInstancesInput{
+		MinCount: aws.Int32(1), MaxCount: aws.Int32(1), ImageId: &image, InstanceType: types.InstanceType(a.kind), UserData: aws.String(base64.StdEncoding.EncodeToString([]byte(script))),
+		InstanceInitiatedShutdownBehavior: types.ShutdownBehaviorTerminate,
+		MetadataOptions:                   &types.InstanceMetadataOptionsRequest{HttpTokens: types.HttpTokensStateRequired, HttpPutResponseHopLimit: aws.Int32(1), HttpEndpoint: types.InstanceMetadataEndpointStateEnabled},
+		NetworkInterfaces: []types.InstanceNetworkInterfaceSpecification{{DeviceIndex: aws.Int32(0), SubnetId: aws.String(a.subnet), Groups: []string{group}, DeleteOnTermination: aws.Bool(true),
+			AssociatePublicIpAddress: aws.Bool(s.Address != compose.AddressPrivate)}},
+		BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: aws.String(rootDevice), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(gibibytes(s.Disk)), VolumeType: types.VolumeTypeGp3,
+			Encrypted: aws.Bool(true), DeleteOnTermination: aws.Bool(true)}}},
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: append(slices.Clone(all), own...)},
+			{ResourceType: types.ResourceTypeVolume, Tags: all}, {ResourceType: types.ResourceTypeNetworkInterface, Tags: all}},
+	}
+	if s.Profile != "" {
+		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: &s.Profile}
+	}
+	if a.market == marketSpot {
+		in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot,
+			SpotOptions: &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypeOneTime, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate}}
+	}
+	return in
+}
+
+// rootDevice is the name of the root disk in Amazon Linux, Debian and Ubuntu.
+const rootDevice = "/dev/xvda"
+
+// gibibytes are bytes in whole GiB, rounded up.
+func gibibytes(n compose.Bytes) int32 { return int32((n + 1<<30 - 1) >> 30) }
+
+// isElsewhere is whether another type, subnet or market may have what this one has not.
+// Source: Amazon EC2 API, Error codes.
+func isElsewhere(err error) bool {
+	return isQuota(err) || slices.Contains([]string{"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity", "InsufficientFreeAddressesInSubnet", "Unsupported",
+		"SpotMaxPriceTooLow"}, codeOf(err))
+}
+
+// isQuota is whether the account may have no more machines of this market.
+func isQuota(err error) bool {
+	return slices.Contains([]string{"MaxSpotInstanceCountExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded"}, codeOf(err))
+}
+
+// elsewhere is a retryer that does not ask again for what is rather asked for elsewhere: the SDK's own asks three times for a type that is out.
+type elsewhere struct{ aws.Retryer }
+
+// IsErrorRetryable implements aws.Retryer.
+func (r elsewhere) IsErrorRetryable(err error) bool {
+	return !isElsewhere(err) && r.Retryer.IsErrorRetryable(err)
+}
+
+// saidBy is what AWS says of an error: its code and words, without where and how often it was asked.
+func saidBy(err error) string {
+	var api interface {
+		ErrorCode() string
+		ErrorMessage() string
+	}
+	if errors.As(err, &api) {
+		return api.ErrorCode() + " (" + api.ErrorMessage() + ")"
+	}
+	return err.Error()
+}
+
+func filterOf(name string, values ...string) types.Filter {
+	return types.Filter{Name: &name, Values: values}
+}

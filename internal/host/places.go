@@ -1,0 +1,91 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// place is a subnet in which a machine may be.
+type place struct{ subnet, vpc string }
+
+// places are the subnets of the settings, in their order, or those of the default VPC. All are of one VPC.
+// Source: Amazon EC2 API, DescribeSubnets.
+func (c *Cloud) places(ctx context.Context) ([]place, error) {
+	in := &ec2.DescribeSubnetsInput{SubnetIds: c.Settings.Subnets}
+	if len(c.Settings.Subnets) == 0 {
+		in.Filters = []types.Filter{filterOf("default-for-az", "true")}
+	}
+	var all []place
+	pages := ec2.NewDescribeSubnetsPaginator(c.ec2, in)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, explain("look for subnets", err)
+		}
+		for _, s := range page.Subnets {
+			all = append(all, place{aws.ToString(s.SubnetId), aws.ToString(s.VpcId)})
+		}
+	}
+	if len(all) == 0 {
+		return nil, &compose.HintedError{Err: errors.New("there is no default VPC with a subnet in " + c.Settings.Region), Next: "name subnets in x-strake.previews.ec2.subnets"}
+	}
+	order := func(p place) int { return slices.Index(c.Settings.Subnets, p.subnet) }
+	slices.SortStableFunc(all, func(a, b place) int { return order(a) - order(b) })
+	for _, p := range all {
+		if p.vpc != all[0].vpc {
+			return nil, &compose.HintedError{Err: fmt.Errorf("the subnets %s and %s are of two VPCs", all[0].subnet, p.subnet), Next: "name subnets of one VPC in x-strake.previews.ec2.subnets"}
+		}
+	}
+	return all, nil
+}
+
+// images are the images that machines boot, by type.
+// Source: Amazon EC2 API, DescribeInstanceTypes; Amazon Linux 2023 User Guide, SSM parameters of its newest images.
+func (c *Cloud) images(ctx context.Context) (map[string]string, error) {
+	all := map[string]string{}
+	if c.Settings.AMI != "" {
+		for _, kind := range c.Settings.Types {
+			all[kind] = c.Settings.AMI
+		}
+		return all, nil
+	}
+	var kinds []types.InstanceType
+	for _, kind := range c.Settings.Types {
+		kinds = append(kinds, types.InstanceType(kind))
+	}
+	out, err := c.ec2.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{InstanceTypes: kinds})
+	if err != nil {
+		return nil, explain("ask what types of machines there are", err)
+	}
+	byArch := map[string]string{}
+	for _, t := range out.InstanceTypes {
+		arch := "x86_64"
+		if t.ProcessorInfo != nil && slices.Contains(t.ProcessorInfo.SupportedArchitectures, types.ArchitectureTypeArm64) {
+			arch = "arm64"
+		}
+		if byArch[arch] == "" {
+			name := "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-" + arch
+			found, err := c.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: &name})
+			if err != nil {
+				return nil, explain("look for the newest Amazon Linux 2023", err)
+			}
+			byArch[arch] = aws.ToString(found.Parameter.Value)
+		}
+		all[string(t.InstanceType)] = byArch[arch]
+	}
+	for _, kind := range c.Settings.Types {
+		if all[kind] == "" {
+			return nil, &compose.HintedError{Err: fmt.Errorf("there is no type %s in %s", kind, c.Settings.Region), Next: "name others in x-strake.previews.ec2.type"}
+		}
+	}
+	return all, nil
+}

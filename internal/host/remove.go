@@ -1,0 +1,208 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// endPatience is how long a machine may take until it is gone, and what depends on it after.
+const endPatience = 10 * time.Minute
+
+// Receipt is what was removed, each looked for and gone. Its JSON names are stable.
+type Receipt struct {
+	Removed []Thing `json:"removed"`
+	Left    []Thing `json:"left"` // still there
+}
+
+// LeftError is returned where something is still there. The next End or Sweep goes on.
+type LeftError struct{ Left []Thing }
+
+// Error names what is left.
+func (e *LeftError) Error() string {
+	text := "still there:"
+	for _, t := range e.Left {
+		text += " " + t.String()
+	}
+	return text
+}
+
+// Hint is how to go on.
+func (e *LeftError) Hint() string { return "run strake preview sync, which goes on with it" }
+
+// End removes all that is there of the leases of a preview, and looks that it is gone. *LeftError is returned where something stays.
+func (c *Cloud) End(ctx context.Context, preview string) (Receipt, error) {
+	all, _, err := c.Things(ctx)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return c.remove(ctx, slices.DeleteFunc(all, func(t Thing) bool { return t.Preview != preview }))
+}
+
+// remove removes things, the machines first, and looks that they are gone.
+func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, endPatience, errors.New("AWS takes its time"))
+	defer cancel()
+	done := Receipt{Removed: []Thing{}, Left: []Thing{}}
+	if err := c.terminate(ctx, all); err != nil {
+		done.Left = all
+		return done, err
+	}
+	var errs []error
+	for _, t := range all {
+		err := until(ctx, func() (bool, error) { return c.removeOne(ctx, t) })
+		if err != nil {
+			done.Left = append(done.Left, t)
+			errs = append(errs, fmt.Errorf("remove %s: %w", t, err))
+			continue
+		}
+		done.Removed = append(done.Removed, t)
+	}
+	if len(done.Left) > 0 {
+		errs = append(errs, &LeftError{done.Left})
+	}
+	return done, errors.Join(errs...)
+}
+
+// terminate ends the machines of a list, and returns when they are gone.
+// Source: Amazon EC2 API, TerminateInstances.
+func (c *Cloud) terminate(ctx context.Context, all []Thing) error {
+	var ids []string
+	for _, t := range all {
+		if t.Kind == KindInstance {
+			ids = append(ids, t.ID)
+		}
+	}
+	for some := range slices.Chunk(ids, 100) {
+		_, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: some})
+		if err != nil && codeOf(err) != "InvalidInstanceID.NotFound" {
+			return explain("end machines", err)
+		}
+		if err := until(ctx, func() (bool, error) {
+			left, err := c.machines(ctx, filterOf("instance-id", some...))
+			return !slices.ContainsFunc(left, func(m Machine) bool { return m.State != "terminated" }), err
+		}); err != nil {
+			return fmt.Errorf("wait for the end of machines: %w", err)
+		}
+	}
+	return nil
+}
+
+// removeOne removes a thing, and says whether it is gone: what a machine had to do with AWS gives up some time after the machine.
+func (c *Cloud) removeOne(ctx context.Context, t Thing) (gone bool, err error) {
+	switch t.Kind {
+	case KindVolume:
+		_, err = c.ec2.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: &t.ID})
+	case KindInterface:
+		_, err = c.ec2.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: &t.ID})
+	case KindGroup:
+		_, err = c.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: &t.ID})
+	case KindParameter:
+		_, err = c.ssm.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: &t.ID})
+	}
+	switch codeOf(err) {
+	case "InvalidVolume.NotFound", "InvalidNetworkInterfaceID.NotFound", "InvalidGroup.NotFound", "InvalidGroupId.NotFound", "ParameterNotFound":
+		return true, nil
+	case "DependencyViolation", "VolumeInUse", "InvalidNetworkInterface.InUse", "IncorrectState":
+		return false, nil
+	}
+	return err == nil, explain("remove "+t.String(), err)
+}
+
+// youngest is how old something without a machine has to be before a Sweep takes it for left behind: a launch may be about to use it.
+const youngest = time.Hour
+
+// Wanted says of a machine's preview why it has to go, "" if it has not.
+type Wanted func(Machine) (why string)
+
+// Sweep removes what no lease covers: machines whose lease has ended or of which wanted says why they have to go, those of opens that were
+// interrupted, and whatever belongs to a lease without a machine. A listing that fails removes nothing. It closes SSH where an open left it open.
+func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
+	all, machines, err := c.Things(ctx)
+	if err != nil {
+		return Receipt{}, err
+	}
+	covered, ended := map[string]bool{}, map[string]string{}
+	for _, m := range machines {
+		why := c.ended(m, wanted)
+		if m.State != "terminated" && why == "" {
+			covered[leaseOf(m.Preview, m.Lease)] = true
+		} else {
+			ended[leaseOf(m.Preview, m.Lease)] = why
+		}
+	}
+	var leftover []Thing
+	for _, t := range all {
+		if covered[leaseOf(t.Preview, t.Lease)] {
+			continue
+		}
+		why, had := ended[leaseOf(t.Preview, t.Lease)]
+		switch {
+		case had && why == "":
+			why = "its machine is gone"
+		case had:
+		case c.isLeft(t):
+			why = "no machine came of it"
+		default:
+			continue
+		}
+		t.Why = why
+		leftover = append(leftover, t)
+	}
+	shutErr := c.shutStale(ctx, all, covered)
+	done, err := c.remove(ctx, leftover)
+	return done, errors.Join(err, shutErr)
+}
+
+func leaseOf(preview string, lease int) string { return fmt.Sprintf("%s/%d", preview, lease) }
+
+// ended is why a machine has to go, "" if it has not or is gone.
+func (c *Cloud) ended(m Machine, wanted Wanted) string {
+	now := c.Now()
+	switch {
+	case m.State == "terminated":
+		return ""
+	case !m.Live():
+		return "it is ending"
+	case !now.Before(m.Expires):
+		return "its lease ended at " + m.Expires.Format(time.RFC3339)
+	case m.Phase == "opening" && c.isDead(m.owner):
+		return "the command that opened it was interrupted"
+	}
+	if wanted == nil {
+		return ""
+	}
+	return wanted(m)
+}
+
+// isDead is whether whoever owns something is known to be at work no more.
+func (c *Cloud) isDead(owner string) bool {
+	o := ownerOf(owner)
+	return o != (compose.Owner{}) && !c.Alive(o)
+}
+
+// isLeft is whether something without a machine is left behind.
+func (c *Cloud) isLeft(t Thing) bool {
+	return c.isDead(t.owner) || c.Now().Sub(t.Since) > youngest
+}
+
+// shutStale closes SSH where it was opened too long ago for whoever did to be about.
+func (c *Cloud) shutStale(ctx context.Context, all []Thing, covered map[string]bool) error {
+	var errs []error
+	for _, t := range all {
+		if t.Kind != KindGroup || !covered[leaseOf(t.Preview, t.Lease)] {
+			continue
+		}
+		for _, rule := range staleRules(t.rules, c.Now()) {
+			errs = append(errs, c.shut(ctx, t.ID, rule))
+		}
+	}
+	return errors.Join(errs...)
+}

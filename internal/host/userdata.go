@@ -1,0 +1,43 @@
+package host
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"text/template"
+	"time"
+
+	_ "embed"
+)
+
+//go:embed userdata.sh
+var userDataText string
+
+// mostUserData is the most bytes of user data. Source: Amazon EC2 User Guide, User data: 16 KB before it is encoded.
+const mostUserData = 16 << 10
+
+// LoginUser is who logs in to a machine.
+const LoginUser = "strake"
+
+// userData is the script that a machine runs at its first boot. It holds the machine's first key of SSH, which is replaced at the first
+// connection, and no secret of an application.
+func userData(l Lease, identity keyPair, login string) (string, error) {
+	t, err := template.New("user data").Parse(userDataText)
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	err = t.Execute(&out, map[string]string{"Expires": calendar(l.Expires), "HostKey": strings.TrimSpace(string(identity.private)), "HostKeyPublic": identity.public, "Login": login, "User": LoginUser})
+	if err == nil && out.Len() > mostUserData {
+		err = fmt.Errorf("the script of the first boot has %d bytes, and AWS takes %d", out.Len(), mostUserData)
+	}
+	return out.String(), err
+}
+
+// calendar is a time as a timer of systemd has it. Source: systemd.time(7).
+func calendar(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
+
+// moveLease is a script that moves the end of a lease on its machine.
+func moveLease(expires time.Time) string {
+	return fmt.Sprintf("set -e; sudo sed -i 's/^OnCalendar=.*/OnCalendar=%s/' /etc/systemd/system/strake-lease.timer; sudo systemctl daemon-reload; sudo systemctl restart strake-lease.timer", calendar(expires))
+}

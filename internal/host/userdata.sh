@@ -1,0 +1,53 @@
+#!/bin/bash
+# The first boot of a machine for one preview, by strake. The end of its lease comes before everything else: whatever fails below, it ends.
+set -eu
+umask 077
+cat >/etc/systemd/system/strake-lease.service <<'END'
+[Unit]
+Description=End of the lease of this machine
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/systemctl poweroff
+END
+cat >/etc/systemd/system/strake-lease.timer <<'END'
+[Unit]
+Description=Lease of this machine
+[Timer]
+OnCalendar={{.Expires}}
+AccuracySec=1s
+Persistent=true
+[Install]
+WantedBy=timers.target
+END
+systemctl daemon-reload
+systemctl enable --now strake-lease.timer
+
+# Who it is, so that nobody else can be taken for it.
+rm -f /etc/ssh/ssh_host_*
+cat >/etc/ssh/ssh_host_ed25519_key <<'END'
+{{.HostKey}}
+END
+printf '%s\n' '{{.HostKeyPublic}}' >/etc/ssh/ssh_host_ed25519_key.pub
+systemctl restart sshd 2>/dev/null || systemctl restart ssh
+
+# Who may log in.
+id {{.User}} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {{.User}}
+install -d -m 700 -o {{.User}} -g {{.User}} /home/{{.User}}/.ssh
+printf '%s\n' '{{.Login}}' >/home/{{.User}}/.ssh/authorized_keys
+chown {{.User}}:{{.User}} /home/{{.User}}/.ssh/authorized_keys
+printf '%s ALL=(root) NOPASSWD: ALL\n' {{.User}} >/etc/sudoers.d/strake
+chmod 440 /etc/sudoers.d/strake
+
+# Its engine.
+if ! command -v dockerd >/dev/null; then
+	if command -v dnf >/dev/null; then
+		dnf install -y docker
+	else
+		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io
+	fi
+fi
+getent group docker >/dev/null || groupadd docker
+usermod -aG docker {{.User}}
+systemctl enable --now docker
+mkdir -p /var/lib/strake
+touch /var/lib/strake/ready
