@@ -27,7 +27,7 @@ const (
 	TagExpires = "dev.strake.expires" // the end of the lease, RFC 3339; on instances, as those below
 	TagEnds    = "dev.strake.ends"    // beyond which no lease goes, RFC 3339
 	TagCommit  = "dev.strake.commit"
-	TagState   = "dev.strake.state" // opening, ready, failed or asleep
+	TagState   = "dev.strake.state" // opening, ready, failed, asleep or closing
 	TagURL     = "dev.strake.url"
 	TagHourly  = "dev.strake.hourly" // what it was estimated to cost an hour when it was launched
 )
@@ -54,7 +54,7 @@ type Machine struct {
 	Preview  string    `json:"preview"`
 	Lease    int       `json:"lease"`
 	Commit   string    `json:"commit"`
-	Phase    string    `json:"phase"` // of the preview: opening, ready, failed or asleep
+	Phase    string    `json:"phase"` // of the preview: opening, ready, failed, asleep or closing
 	URL      string    `json:"url"`
 	Expires  time.Time `json:"expires"`
 	Ends     time.Time `json:"ends"`

@@ -30,9 +30,8 @@ func cloudOf(t *testing.T, environ []string, change func(*host.Options)) *host.C
 		name, value, _ := strings.Cut(kv, "=")
 		t.Setenv(name, value)
 	}
-	o := host.Options{Project: project, Settings: compose.EC2Settings{}.WithDefaults(), Now: time.Now, Note: func(text string) { t.Log(text) },
-		From:  func(context.Context) (netip.Addr, error) { return netip.MustParseAddr("127.0.0.1"), nil },
-		Alive: func(o compose.Owner) bool { return o.PID != deadPID }}
+	o := options()
+	o.Note = func(text string) { t.Log(text) }
 	if change != nil {
 		change(&o)
 	}
@@ -41,6 +40,13 @@ func cloudOf(t *testing.T, environ []string, change func(*host.Options)) *host.C
 		t.Fatal(err)
 	}
 	return c
+}
+
+// options are those of the tests' project.
+func options() host.Options {
+	return host.Options{Project: project, Settings: compose.EC2Settings{}.WithDefaults(), Now: time.Now,
+		From:  func(context.Context) (netip.Addr, error) { return netip.MustParseAddr("127.0.0.1"), nil },
+		Alive: func(o compose.Owner) bool { return o.PID != deadPID }}
 }
 
 // deadPID is the number of an owner who is known to be gone.

@@ -113,11 +113,11 @@ func (c *Cloud) launch(ctx context.Context, l Lease, lease int) (Machine, error)
 	if err != nil {
 		return Machine{}, err
 	}
-	identity, err := c.keep(ctx, c.hostKeyName(l.Preview, lease), tags)
+	group, err := c.group(ctx, places[0].vpc, l.Preview, lease, tags) // before what does not say whose it is
 	if err != nil {
 		return Machine{}, err
 	}
-	group, err := c.group(ctx, places[0].vpc, l.Preview, lease, tags)
+	identity, err := c.keep(ctx, c.hostKeyName(l.Preview, lease), tags)
 	if err != nil {
 		return Machine{}, err
 	}

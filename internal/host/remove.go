@@ -39,9 +39,16 @@ func (e *LeftError) Hint() string { return "run strake preview sync, which goes 
 
 // End removes all that is there of the leases of a preview, and looks that it is gone. *LeftError is returned where something stays.
 func (c *Cloud) End(ctx context.Context, preview string) (Receipt, error) {
-	all, _, err := c.Things(ctx)
+	all, machines, err := c.Things(ctx)
 	if err != nil {
 		return Receipt{}, err
+	}
+	for _, m := range machines {
+		if m.Preview == preview && m.Live() { // whoever finds it then goes on
+			if err := c.Mark(ctx, m, map[string]string{TagState: "closing"}); err != nil {
+				return Receipt{}, err
+			}
+		}
 	}
 	return c.remove(ctx, slices.DeleteFunc(all, func(t Thing) bool { return t.Preview != preview }))
 }
@@ -139,6 +146,12 @@ func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
 		}
 	}
 	var leftover []Thing
+	left := map[string]bool{} // leases of which it is known that nobody is about to use them
+	for _, t := range all {
+		if c.isLeft(t) {
+			left[leaseOf(t.Preview, t.Lease)] = true
+		}
+	}
 	for _, t := range all {
 		if covered[leaseOf(t.Preview, t.Lease)] {
 			continue
@@ -148,7 +161,7 @@ func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
 		case had && why == "":
 			why = "its machine is gone"
 		case had:
-		case c.isLeft(t):
+		case left[leaseOf(t.Preview, t.Lease)]:
 			why = "no machine came of it"
 		default:
 			continue
@@ -173,6 +186,8 @@ func (c *Cloud) ended(m Machine, wanted Wanted) string {
 		return "it is ending"
 	case !now.Before(m.Expires):
 		return "its lease ended at " + m.Expires.Format(time.RFC3339)
+	case m.Phase == "closing":
+		return "its close was interrupted"
 	case m.Phase == "opening" && c.isDead(m.owner):
 		return "the command that opened it was interrupted"
 	}

@@ -18,8 +18,8 @@ const (
 	KindInstance  = "instance"
 	KindVolume    = "volume"
 	KindInterface = "interface"
-	KindGroup     = "security group"
 	KindParameter = "parameter"
+	KindGroup     = "security group" // the last: it says whose a lease is
 )
 
 // Thing is something of AWS that belongs to a lease. Its JSON names are stable.
@@ -53,7 +53,7 @@ func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 			all = append(all, Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched, owner: m.owner})
 		}
 	}
-	for _, list := range []func(context.Context) ([]Thing, error){c.volumes, c.interfaces, c.groups, c.parameters} {
+	for _, list := range []func(context.Context) ([]Thing, error){c.volumes, c.interfaces, c.parameters, c.groups} {
 		some, err := list(ctx)
 		if err != nil {
 			return nil, nil, err

@@ -1,0 +1,166 @@
+//go:build lab
+
+package host_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/strake-dev/strake/fixtures/lab"
+	"github.com/strake-dev/strake/fixtures/lab/awslab"
+	"github.com/strake-dev/strake/internal/host"
+)
+
+// TestMain runs, where it is asked to, an open and a close of a preview's machine and nothing else: a process that can be killed.
+func TestMain(m *testing.M) {
+	preview := os.Getenv("STRAKE_TEST_MACHINE")
+	if preview == "" {
+		os.Exit(m.Run())
+	}
+	ctx := context.Background()
+	c, err := host.Open(ctx, options())
+	if err == nil {
+		err = openAndClose(ctx, c, preview)
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// openAndClose is all that opening and closing a preview asks of AWS.
+func openAndClose(ctx context.Context, c *host.Cloud, preview string) error {
+	m, err := c.Launch(ctx, leaseOf(preview, deadPID))
+	if err != nil {
+		return err
+	}
+	shut, err := c.LetIn(ctx, m)
+	if err != nil {
+		return err
+	}
+	if err := c.Mark(ctx, m, map[string]string{host.TagState: "ready"}); err != nil {
+		return err
+	}
+	if err := shut(ctx); err != nil {
+		return err
+	}
+	_, err = c.End(ctx, preview)
+	return err
+}
+
+// harm is what is done to a call.
+type harm struct {
+	name  string
+	fault awslab.Fault
+	kill  bool // the process, at Before or After of the fault
+}
+
+// harms are all that is done to each call. Throttling and errors go on for as long as the SDK asks again.
+func harms() []harm {
+	return []harm{
+		{name: "throttled once", fault: awslab.Fault{Code: "RequestLimitExceeded"}},
+		{name: "throttled", fault: awslab.Fault{Code: "RequestLimitExceeded", Times: 3}},
+		{name: "error 500", fault: awslab.Fault{Code: "InternalError", Times: 3}},
+		{name: "no capacity", fault: awslab.Fault{Code: "InsufficientInstanceCapacity", Times: 3}},
+		{name: "cut before", fault: awslab.Fault{Cut: awslab.Before, Times: 3}},
+		{name: "cut after", fault: awslab.Fault{Cut: awslab.After, Times: 3}},
+		{name: "killed before", kill: true},
+		{name: "killed after", fault: awslab.Fault{Cut: awslab.After}, kill: true},
+	}
+}
+
+// TestOpenAndClose_LeaveNothingWhateverFails: for each call of an open and a close each harm. After it the same again, or a sweep, leaves nothing that costs
+// money, and another preview is as it was.
+func TestOpenAndClose_LeaveNothingWhateverFails(t *testing.T) {
+	a := awslab.Start(t)
+	f := a.Faults(t)
+	c := cloudOf(t, f.Environ(), nil)
+	calm := cloudOf(t, a.Environ(), nil)
+	other := launch(t, calm, leaseOf("other", 1))
+	f.Clear()
+	if err := openAndClose(t.Context(), c, "pr-0"); err != nil {
+		t.Fatal(err)
+	}
+	calls := f.Calls()
+	type cell struct{ call, harm int }
+	var cells []cell
+	for i := range calls {
+		for j := range harms() {
+			cells = append(cells, cell{i, j})
+		}
+	}
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(cells), func(i, j int) { cells[i], cells[j] = cells[j], cells[i] })
+	cells = cells[:lab.Count(20, uint64(len(cells)))]
+	green := map[int]int{}
+	for n, at := range cells {
+		if tryHarm(t, f, calm, calls, at.call, harms()[at.harm], n) {
+			green[at.call]++
+		}
+		isEmpty(t, calm, "other")
+	}
+	left, err := calm.Machines(t.Context())
+	if m, ok := host.Of(left, "other"); err != nil || !ok || m.ID != other.ID || m.State != "running" {
+		t.Errorf("the other preview's machine is %+v, %v, want %s running", m, err, other.ID)
+	}
+	for i, call := range calls {
+		t.Logf("%2d  %-8s %-32s %d green", i+1, call.Service, call.Action, green[i])
+	}
+}
+
+// tryHarm does a harm to one of the calls of an open and a close, and then goes on as people do: every other time with the same command again, else
+// with a sweep.
+func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Call, call int, h harm, n int) bool {
+	t.Helper()
+	preview := fmt.Sprintf("pr-%d", n+1)
+	fault := h.fault
+	fault.Service, fault.Action = calls[call].Service, calls[call].Action
+	for _, before := range calls[:call+1] {
+		if before.Service == fault.Service && before.Action == fault.Action {
+			fault.Call++
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(append(os.Environ(), f.Environ()...), "STRAKE_TEST_MACHINE="+preview)
+	if h.kill {
+		kill := func() { _ = cmd.Process.Kill() }
+		if fault.Cut == awslab.After {
+			fault.After = kill
+		} else {
+			fault.Before = kill
+		}
+	}
+	f.Clear()
+	f.Add(fault)
+	out, err := cmd.CombinedOutput()
+	f.Clear()
+	if h.kill == (cmd.ProcessState != nil && cmd.ProcessState.Exited()) {
+		t.Errorf("call %d %s, %s: the process ended as %v\n%s", call+1, fault.Action, h.name, cmd.ProcessState, out)
+		return false
+	}
+	if n%2 == 0 {
+		if err = openAndClose(t.Context(), calm, preview); err != nil {
+			t.Errorf("call %d %s, %s: the same again = %v\nfirst: %s", call+1, fault.Action, h.name, err, out)
+			return false
+		}
+	}
+	if _, err := calm.Sweep(t.Context(), nil); err != nil {
+		t.Errorf("call %d %s, %s: the sweep after it = %v\nfirst: %s", call+1, fault.Action, h.name, err, out)
+		return false
+	}
+	all, machines, err := calm.Things(t.Context())
+	if m, ok := host.Of(machines, preview); ok && m.Phase == "ready" { // its close did not begin, and it lives
+		_, err := calm.End(t.Context(), preview)
+		return err == nil
+	}
+	for _, thing := range all {
+		if thing.Preview == preview {
+			t.Errorf("call %d %s, %s: %s is left\nfirst: %s", call+1, fault.Action, h.name, thing, out)
+		}
+	}
+	return err == nil
+}
