@@ -75,8 +75,8 @@ func (h previewHost) Log(ctx context.Context, container string) string {
 // Subnets are those of the engine's networks and, of an engine on this machine, what its routes lead to.
 func (h previewHost) Subnets(ctx context.Context) ([]netip.Prefix, error) {
 	all, err := h.Engine.Subnets(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil || !h.Local() {
+		return all, err
 	}
 	if f, err := os.Open("/proc/net/route"); err == nil && runtime.GOOS == "linux" {
 		defer f.Close() // only read

@@ -20,6 +20,9 @@ type Options struct {
 	Context string              // --context; "" looks at DOCKER_HOST, DOCKER_CONTEXT, then at the configuration's current one
 	Config  string              // folder of config.json; "" is DOCKER_CONFIG or ~/.docker
 	Getenv  func(string) string // nil is an empty environment
+	// Remote is what people call the machine whose engine Host leads to, where Host is a socket that was forwarded from it; "" where a
+	// socket is this machine's. Its files, ports and routes are not looked for here.
+	Remote string
 }
 
 // Engine is a connection to one Docker Engine. Its methods may be called at once from several goroutines.

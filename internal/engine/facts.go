@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -63,7 +64,7 @@ type Facts struct {
 	Networks                                                                     int       // how many there are
 	Clock                                                                        time.Time // the engine's
 	Local                                                                        bool      // it runs on this machine
-	Endpoint, Context                                                            string
+	Endpoint, Context                                                            string    // Endpoint is an address, or Options.Remote
 	CPUs                                                                         int
 	MemoryBytes                                                                  int64
 	Warnings                                                                     []string
@@ -85,7 +86,7 @@ func (e *Engine) Facts(ctx context.Context) (Facts, error) {
 		Product: "Docker Engine", Version: plainVersion(version.Version), APIVersion: e.api.ClientVersion(), MinAPIVersion: version.MinAPIVersion,
 		OS: version.Os, Arch: version.Arch, KernelVersion: version.KernelVersion, OperatingSystem: info.OperatingSystem,
 		StorageDriver: info.Driver, ImageStore: imageStore(info), DockerRootDir: info.DockerRootDir, CgroupVersion: info.CgroupVersion,
-		Networks: len(networks), Local: e.where.local, Endpoint: e.where.Host, Context: e.where.context,
+		Networks: len(networks), Local: e.where.local, Endpoint: cmp.Or(e.where.machine, e.where.Host), Context: e.where.context,
 		CPUs: info.NCPU, MemoryBytes: info.MemTotal, Warnings: info.Warnings,
 	}
 	for _, c := range version.Components {

@@ -34,6 +34,15 @@ type endpoint struct {
 	context string // name of the context; "" when a host was given
 	origin  string // what named it, for people: "DOCKER_HOST", "context lab"
 	local   bool   // its socket is on this machine
+	machine string // see Options.Remote
+}
+
+// String is where the engine is, for people.
+func (w endpoint) String() string {
+	if w.machine != "" {
+		return w.machine + " (over SSH)"
+	}
+	return w.Host + " (" + w.origin + ")"
 }
 
 // Open connects to an engine and negotiates the API version with one ping. A host that is given wins over
@@ -54,6 +63,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	where, err := locate(o, dir, file)
 	if err != nil {
 		return nil, err
+	}
+	if o.Remote != "" {
+		where.local, where.machine = false, o.Remote
 	}
 	opts, err := where.ClientOpts()
 	if err != nil {
@@ -105,7 +117,7 @@ func (e *Engine) tooOld(ctx context.Context, apiVersion string) error {
 	if v, err := e.api.ServerVersion(ctx); err == nil {
 		name = "Docker Engine " + v.Version
 	}
-	return hint("upgrade the engine at "+e.where.Host+" to Docker Engine 20.10 or newer",
+	return hint("upgrade the engine at "+cmp.Or(e.where.machine, e.where.Host)+" to Docker Engine 20.10 or newer",
 		"%s speaks API %s, strake needs %s (Docker Engine 20.10) or newer", name, cmp.Or(apiVersion, "1.24 or older"), oldestAPI)
 }
 
@@ -228,6 +240,9 @@ func versionNumbers(v string) []int {
 func hint(next, format string, args ...any) error {
 	return &compose.HintedError{Err: fmt.Errorf(format, args...), Next: next}
 }
+
+// Local is whether the engine runs on this machine.
+func (e *Engine) Local() bool { return e.where.local }
 
 // SocketThere is where the engine's socket is on the engine's own machine, as a container that is given it has to name it.
 func (e *Engine) SocketThere() string {

@@ -16,10 +16,13 @@ import (
 // The client wraps dial errors into text, so that some kinds are known by their words only.
 func unreachable(where endpoint, err error) error {
 	text := err.Error()
-	said := fmt.Sprintf("no engine answers at %s (%s)", where.Host, where.origin)
+	said := fmt.Sprintf("no engine answers at %s", where)
 	path := strings.TrimPrefix(where.Host, "unix://")
 	var netErr net.Error
 	switch {
+	case where.machine != "":
+		return hint("try again: a connection that broke off is made again by itself; else check that the machine runs, and Docker on it",
+			"%s: %s", said, lastSentence(text))
 	case has(text, "permission denied") && where.local:
 		return hint("add yourself to the group docker (sudo usermod -aG docker $USER) and sign in again",
 			"%s: permission denied", said)
@@ -56,7 +59,7 @@ func silent(where endpoint) error {
 	if where.local {
 		next = "the engine hangs, or is not what listens there: restart it, or name another one with --host or --context"
 	}
-	return hint(next, "no engine answers at %s (%s): no answer in time", where.Host, where.origin)
+	return hint(next, "no engine answers at %s: no answer in time", where)
 }
 
 // startEngine is how an engine is started on this kind of machine.

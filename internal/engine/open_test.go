@@ -190,6 +190,33 @@ func TestOpen_ContextsByName(t *testing.T) {
 	}
 }
 
+// A socket that was forwarded is like any other one, but what it leads to is elsewhere.
+func TestOpen_ASocketThatLeadsToAnotherMachine(t *testing.T) {
+	host, _ := fakeEngine(t, "1.51")
+	e, err := Open(t.Context(), Options{Host: host, Config: t.TempDir(), Remote: "i-0test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Local() || e.SocketThere() != "/var/run/docker.sock" {
+		t.Errorf("Local = %v, SocketThere = %s, want another machine's own", e.Local(), e.SocketThere())
+	}
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // nothing was written
+	taken := hostPort{"", "tcp", l.Addr().(*net.TCPAddr).Port}
+	if p, err := e.nextFree(t.Context(), taken, nil, nil); err != nil || p != taken {
+		t.Errorf("nextFree of a port that is taken on this machine = %s, %v, want that port", p, err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	gone := "unix://" + filepath.Join(t.TempDir(), "none.sock")
+	_, err = Open(t.Context(), Options{Host: gone, Config: t.TempDir(), Remote: "i-0test"})
+	checkRefused(t, err, "no engine answers at i-0test (over SSH)", "check that the machine runs")
+}
+
 func contextDir(name string) string { return digest.FromString(name).Encoded() }
 
 // checkRefused tests an error's text and hint.
