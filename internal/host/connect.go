@@ -20,6 +20,9 @@ import (
 // ErrHostKey is that a machine has another host key than it must have: it is another machine, or somebody is in between.
 var ErrHostKey = errors.New("it has another host key than it must have")
 
+// errCut is that a connection ended while something used it.
+var errCut = errors.New("the connection broke off")
+
 // ErrLogin is that a machine does not let the user in with the key. One that is still booting may not know the user yet.
 var ErrLogin = errors.New("it refuses the key")
 
@@ -100,16 +103,17 @@ func (c *Connection) Cuts() int {
 // standard error. The script is seen in the process lists of both machines: a secret belongs into stdin. While the connection is broken off
 // Run fails at once, with ErrHostKey where that is why. When ctx ends, the script may run on.
 func (c *Connection) Run(ctx context.Context, script string, stdin io.Reader) ([]byte, error) {
-	if _, err := c.current(); err != nil {
+	l, err := c.current()
+	if err != nil {
 		return nil, err
 	}
-	ctx, stop := c.within(ctx)
+	ctx, stop := l.within(ctx)
 	defer stop()
 	var out bytes.Buffer
 	var said tail
 	cmd := c.command(ctx, "exec sh -c "+quoted(script))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &said
-	err := runTied(cmd)
+	err = runTied(cmd)
 	switch {
 	case err == nil:
 		return out.Bytes(), nil
@@ -129,13 +133,6 @@ func (c *Connection) Close() error {
 	}
 	c.running.Wait()
 	return c.removeFolder()
-}
-
-// within is ctx that ends with the connection too.
-func (c *Connection) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(c.life, func() { cancel(errors.New("the connection was closed")) })
-	return ctx, func() { stop(); cancel(nil) }
 }
 
 // current is the login that is there, or why there is none.

@@ -41,9 +41,11 @@ func (c *Connection) serve() {
 // relay connects one connection with the engine, or drops it.
 func (c *Connection) relay(from *net.UnixConn) {
 	defer from.Close()
-	ctx, stop := context.WithCancel(c.life)
-	defer stop()
-	switch c.wayTo(ctx) {
+	l, err := c.current()
+	if err != nil {
+		return
+	}
+	switch ctx := l.life; c.wayTo(ctx, l) {
 	case byForward:
 		to, err := c.dialForwarded(ctx)
 		if err != nil {
@@ -89,13 +91,9 @@ func (c *Connection) dialForwarded(ctx context.Context) (*net.UnixConn, error) {
 
 // wayTo finds out, once for a login, how the engine is reached: a server that forbids to forward sockets says the same as one where nothing
 // listens. It is unknown while no engine answers.
-func (c *Connection) wayTo(ctx context.Context) way {
+func (c *Connection) wayTo(ctx context.Context, l *sshLogin) way {
 	c.deciding.Lock()
 	defer c.deciding.Unlock()
-	l, err := c.current()
-	if err != nil {
-		return unknown
-	}
 	if l.way == unknown {
 		ctx, stop := context.WithTimeout(ctx, askPatience)
 		defer stop()

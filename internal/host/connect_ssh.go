@@ -21,6 +21,7 @@ import (
 
 // sshLogin is one run of ssh, which is logged in from ready to ended.
 type sshLogin struct {
+	life    context.Context // ends with it
 	ready   chan struct{}
 	ended   chan struct{}
 	err     error       // why it ended; read after ended is closed
@@ -39,7 +40,7 @@ const engineThere = "/var/run/docker.sock"
 // has the other end: so ssh ends with this process however that ends, and what it says tells that everything is set up.
 func (c *Connection) start() *sshLogin {
 	ctx, stop := context.WithCancel(c.life)
-	l := &sshLogin{ready: make(chan struct{}), ended: make(chan struct{}), stop: stop}
+	l := &sshLogin{life: ctx, ready: make(chan struct{}), ended: make(chan struct{}), stop: stop}
 	args := append(c.target.options(c.dir), "-o", "ControlMaster=yes", "-L", c.forwarded()+":"+engineThere)
 	cmd := tied(exec.CommandContext(ctx, "ssh", append(args, "--", c.target.Address, "echo "+greeting+"; exec cat >/dev/null")...))
 	var said tail
@@ -55,6 +56,13 @@ func (c *Connection) start() *sshLogin {
 		l.err = sshError(c.target, said.text(), cmp.Or(err, io.EOF))
 	})
 	return l
+}
+
+// within is ctx that ends with the login too: what uses the connection would make one of its own when that is gone.
+func (l *sshLogin) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.life, func() { cancel(errCut) })
+	return ctx, func() { stop(); cancel(nil) }
 }
 
 // command is a command of the machine's, over the connection that is there.
