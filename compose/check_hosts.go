@@ -3,11 +3,12 @@ package compose
 import (
 	"net"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // hostKind is what a host is to a project.
@@ -87,7 +88,7 @@ var metadataHosts = []string{"169.254.169.254", "169.254.170.2", "fd00:ec2::254"
 // Sources: RFC 2606, RFC 6761, RFC 6762, RFC 8375, ICANN's reservation of internal, the Docker manual.
 var ownSuffixes = []string{"localhost", "local", "internal", "test", "invalid", "example", "example.com", "example.net", "example.org", "example.edu", "localdomain", "home.arpa", "lan", "docker.internal"}
 
-var domain = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+([a-z]{2,63}|xn--[a-z0-9-]+)$`)
+var domain = regex.New(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+([a-z]{2,63}|xn--[a-z0-9-]+)$`)
 
 // isOwnHost is whether a host is the machine's or container's own, or for examples.
 func isOwnHost(host string) bool {
@@ -115,10 +116,10 @@ func (c *checker) kindOf(host string) hostKind {
 }
 
 var (
-	address  = regexp.MustCompile(`(?i)([a-z][a-z0-9.+-]*)://([^\s/?#"'<>\\|;()]+)`)
-	inParens = regexp.MustCompile(`\btcp\(([^()\s]+)\)`) // as Go's MySQL driver has it
-	fileName = regexp.MustCompile(`\.(py|js|ts|rb|php|sh|jar|json|ya?ml|toml|ini|conf|cfg|xml|html?|txt|log|sock|pem|key|crt|sql|db|main)$`)
-	hostPort = regexp.MustCompile(`^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?$`)
+	address  = regex.New(`(?i)([a-z][a-z0-9.+-]*)://([^\s/?#"'<>\\|;()]+)`)
+	inParens = regex.New(`\btcp\(([^()\s]+)\)`) // as Go's MySQL driver has it
+	fileName = regex.New(`\.(py|js|ts|rb|php|sh|jar|json|ya?ml|toml|ini|conf|cfg|xml|html?|txt|log|sock|pem|key|crt|sql|db|main)$`)
+	hostPort = regex.New(`^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?$`)
 )
 
 // askedSchemes are those whose address is a host that is asked; what is before a + counts: postgresql+psycopg2.

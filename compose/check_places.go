@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/template"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // place is a line of a file of the project; the zero value is nowhere.
@@ -170,7 +171,7 @@ type envFile struct {
 	lines map[string]int
 }
 
-var envFileLine = regexp.MustCompile(`^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*[=:]`)
+var envFileLine = regex.New(`^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*[=:]`)
 
 // envFilesOf are the env files of a service that are there, the one that wins first.
 func (l *places) envFilesOf(service string) []envFile {

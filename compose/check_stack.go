@@ -3,13 +3,14 @@ package compose
 import (
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/mattn/go-shellwords"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // healthcheck finds a healthcheck that asks somebody else.
@@ -141,7 +142,7 @@ func isWithoutCheck(ref string) bool {
 	return err == nil && reference.Domain(named) == "docker.io" && withoutCheck.MatchString(reference.Path(named))
 }
 
-var withoutCheck = regexp.MustCompile(`^library/(postgres|mysql|mariadb|mongo|redis|valkey|memcached|rabbitmq|nginx|httpd|caddy|haproxy|traefik|debian|ubuntu|alpine|busybox|` +
+var withoutCheck = regex.New(`^library/(postgres|mysql|mariadb|mongo|redis|valkey|memcached|rabbitmq|nginx|httpd|caddy|haproxy|traefik|debian|ubuntu|alpine|busybox|` +
 	`python|node|golang|ruby|php|eclipse-temurin|openjdk|rust|perl)$`)
 
 // seeds finds steps of a service's seed that do not say what they depend on.

@@ -5,13 +5,14 @@ import (
 	"cmp"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/distribution/reference"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // variables finds hosts outside of the project in the variables of a service, and an AWS SDK that would ask AWS.
@@ -45,9 +46,9 @@ func (c *checker) host(service, host, what string, level Level, isOwn bool, at f
 }
 
 var (
-	hostNames   = regexp.MustCompile(`(?i)(^|_)(HOST|HOSTS|HOSTNAME|SERVER|SERVERS|BROKER|BROKERS|ENDPOINT|ENDPOINTS|ADDR|ADDRESS|ADDRESSES|URL|URI|UPSTREAM)$`)
-	labelNames  = regexp.MustCompile(`(?i)(^|_)(HOST|HOSTNAME)$`) // those whose value is a host also without a dot
-	publicNames = regexp.MustCompile(`(?i)^((APP|SITE|BASE|ROOT|WEB|FRONTEND|EXTERNAL|SELF|NEXTAUTH|HOMEPAGE|SERVICE)_?(URL|URI|HOST|HOSTNAME|ORIGIN)|SERVER_NAME|HOSTNAME|HOST)$|` +
+	hostNames   = regex.New(`(?i)(^|_)(HOST|HOSTS|HOSTNAME|SERVER|SERVERS|BROKER|BROKERS|ENDPOINT|ENDPOINTS|ADDR|ADDRESS|ADDRESSES|URL|URI|UPSTREAM)$`)
+	labelNames  = regex.New(`(?i)(^|_)(HOST|HOSTNAME)$`) // those whose value is a host also without a dot
+	publicNames = regex.New(`(?i)^((APP|SITE|BASE|ROOT|WEB|FRONTEND|EXTERNAL|SELF|NEXTAUTH|HOMEPAGE|SERVICE)_?(URL|URI|HOST|HOSTNAME|ORIGIN)|SERVER_NAME|HOSTNAME|HOST)$|` +
 		`(?i)(^|_)(PUBLIC|CORS|CSRF|ORIGINS?|ALLOWED|TRUSTED|CALLBACK|REDIRECT|REDIRECTS|VIRTUAL_HOST|LETSENCRYPT|DOMAINS?)(_|$)`)
 )
 
@@ -58,11 +59,11 @@ func namesHost(name string) bool { return hostNames.MatchString(name) }
 func isPublicAddress(name string) bool { return publicNames.MatchString(name) }
 
 var (
-	awsVariable = regexp.MustCompile(`^(AWS_(REGION|DEFAULT_REGION|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|PROFILE|ROLE_ARN|WEB_IDENTITY_TOKEN_FILE)|` +
+	awsVariable = regex.New(`^(AWS_(REGION|DEFAULT_REGION|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|PROFILE|ROLE_ARN|WEB_IDENTITY_TOKEN_FILE)|` +
 		`(AWS_)?S3_(BUCKET|BUCKET_NAME|REGION|ACCESS_KEY|ACCESS_KEY_ID|SECRET_KEY|SECRET_ACCESS_KEY)|AWS_(STORAGE_)?BUCKET(_NAME)?|(AWS_)?SQS_QUEUE(_URL|_NAME)?|(AWS_)?SNS_TOPIC_ARN|(AWS_)?DYNAMODB_TABLE(_NAME)?)$`)
-	awsBesideS3 = regexp.MustCompile(`SQS|SNS|DYNAMODB`) // of awsVariable
-	awsEndpoint = regexp.MustCompile(`(?i)ENDPOINT|^(S3|MINIO|AWS_S3)_(URL|HOST)$`)
-	awsStandIn  = regexp.MustCompile(`localstack|minio|moto|dynamodb-local|elasticmq|seaweedfs|versitygw|garage|s3mock|fake-?s3|goaws|s3proxy|ceph|gofakes3|floci`)
+	awsBesideS3 = regex.New(`SQS|SNS|DYNAMODB`) // of awsVariable
+	awsEndpoint = regex.New(`(?i)ENDPOINT|^(S3|MINIO|AWS_S3)_(URL|HOST)$`)
+	awsStandIn  = regex.New(`localstack|minio|moto|dynamodb-local|elasticmq|seaweedfs|versitygw|garage|s3mock|fake-?s3|goaws|s3proxy|ceph|gofakes3|floci`)
 )
 
 // aws finds a service whose AWS SDK is set up and has no endpoint. Services that stand in for AWS themselves are known by their images.
@@ -147,9 +148,9 @@ func isSettingsFile(file string) bool {
 }
 
 var (
-	comment = regexp.MustCompile(`^\s*(#|//|;|--|<!--|\*|/\*).*$|\s(#|//|;)\s.*$`)
+	comment = regex.New(`^\s*(#|//|;|--|<!--|\*|/\*).*$|\s(#|//|;)\s.*$`)
 	// schemas are lines whose addresses name a language, and ask nobody.
-	schemas     = regexp.MustCompile(`xmlns|schemaLocation|\$schema|\$id|DOCTYPE|yaml-language-server`)
+	schemas     = regex.New(`xmlns|schemaLocation|\$schema|\$id|DOCTYPE|yaml-language-server`)
 	identifiers = []string{"www.w3.org", "json-schema.org", "schemas.xmlsoap.org", "java.sun.com", "xmlns.jcp.org", "json.schemastore.org"}
 )
 

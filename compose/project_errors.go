@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/schema"
 	"github.com/compose-spec/compose-go/v2/template"
 	"github.com/compose-spec/compose-go/v2/tree"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // ErrNoFile is returned by Load where no file is named and none is found.
@@ -57,13 +58,13 @@ func (src *sources) hintf(place, next, format string, args ...any) error {
 }
 
 var (
-	atPath      = regexp.MustCompile(`error while interpolating (\S+): `)
-	badTemplate = regexp.MustCompile(`(?s)^invalid interpolation format for (\S+?)\.?\n.*\n(.*)$`)
-	notThere    = regexp.MustCompile(`^(env|label) file (.*) not found: `)
-	badEnvFile  = regexp.MustCompile(`^failed to read (.*?): ((?s).*)$`)
-	envLine     = regexp.MustCompile(`^line (\d+): (.*)`)
-	badFormat   = regexp.MustCompile(`^unsupported env_file format "(.*)"$`)
-	notExtended = regexp.MustCompile(`^cannot extend service "(.*)" in (.*): service "(.*?)" not found`)
+	atPath      = regex.New(`error while interpolating (\S+): `)
+	badTemplate = regex.New(`(?s)^invalid interpolation format for (\S+?)\.?\n.*\n(.*)$`)
+	notThere    = regex.New(`^(env|label) file (.*) not found: `)
+	badEnvFile  = regex.New(`^failed to read (.*?): ((?s).*)$`)
+	envLine     = regex.New(`^line (\d+): (.*)`)
+	badFormat   = regex.New(`^unsupported env_file format "(.*)"$`)
+	notExtended = regex.New(`^cannot extend service "(.*)" in (.*): service "(.*?)" not found`)
 )
 
 // missingVariable is about ${…}.

@@ -2,7 +2,6 @@ package compose
 
 import (
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/transform"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/compose-spec/compose-go/v2/validation"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // unreadableValues is everything in the files that is of the right type and does not parse, such as ports, sizes and durations.
@@ -125,45 +126,45 @@ func asYAML(v any) any {
 }
 
 // decodingError is a line of compose-go's: 'services[web].mem_limit' invalid size: 'lots'.
-var decodingError = regexp.MustCompile(`(?m)^'([^']*)' (.+)$`)
+var decodingError = regex.New(`(?m)^'([^']*)' (.+)$`)
 
 // valueMeanings are what compose-go says of values that it cannot read.
 var valueMeanings = []saying{
-	{regexp.MustCompile(`^Invalid hostPort: (.*)$`), "$1 is no host port", "write a port from 1 to 65535, or as many as the container's: 8080-8081:80-81"},
-	{regexp.MustCompile(`^Invalid containerPort: (.*)$`), "$1 is no port of a container", "write a port from 1 to 65535, the host's first: 8080:80"},
-	{regexp.MustCompile(`^Invalid proto: (.*)$`), "$1 is no protocol", "write tcp, udp or sctp"},
-	{regexp.MustCompile(`(?i)invalid ip address(?:: (.*)| (\S+): .*)$`), "$1$2 is no IP address", "write one such as 127.0.0.1, or none for all of the host's"},
-	{regexp.MustCompile(`^No port specified`), "it says no port", "write host:container, such as 8080:80, or take it out"},
-	{regexp.MustCompile(`^Invalid ranges specified for container and host Ports: (\S+) and (\S+)`), "$2 and $1 are not equally many ports", "write as many ports of the host as of the container, or one of the container"},
-	{regexp.MustCompile(`is missing a target port$`), "it has no target", "add target:, the port of the container"},
-	{regexp.MustCompile(`is missing a mount target$`), "it has no target", "add target:, the path in the container"},
-	{regexp.MustCompile(`field Source must not be empty$`), "a bind mount has no source", "add source:, the path on the host"},
-	{regexp.MustCompile(`^invalid empty volume spec`), "it names no volume", "write source:target, such as data:/var/lib/data, or take it out"},
-	{regexp.MustCompile(`^invalid spec: .*: (too many colons|empty section between colons)$`), "$1", "write source:target or source:target:ro; source:, target: and read_only: below each other where a path has a colon"},
-	{regexp.MustCompile(`(?:invalid|unexpected value) type \S+ for (.*)$`), "it has the wrong type for $1", "put it in quotes, or correct it"},
-	{regexp.MustCompile(`^a value that compose-go did not expect: `), "something in it has another type than it must have", "put numbers and switches in it in quotes, and look for lists and mappings where a text belongs"},
-	{regexp.MustCompile(`^invalid (?:size|suffix): `), "that is no size", "write a number and a unit, such as 512m or 2g"},
-	{regexp.MustCompile(`^time: |^(?:not a valid|invalid) duration`), "that is no duration", "write numbers and units, such as 1m30s or 500ms"},
-	{regexp.MustCompile(`^invalid boolean:`), "that is neither true nor false", "write true or false"},
-	{regexp.MustCompile(`^expected type 'string', got unconvertible type`), "a text is wanted in it", "put numbers and switches in quotes"},
-	{regexp.MustCompile(`^cannot parse value as 'uint`), "a number in it is too small or too large", "correct the number"},
-	{regexp.MustCompile(`^strconv\.ParseFloat: `), "that is no number", "write a number, such as 0.5"},
-	{regexp.MustCompile(`^strconv\.(?:ParseInt|Atoi): `), "that is no whole number", "write a whole number"},
-	{regexp.MustCompile(`^invalid additional host, missing IP: (.*)$`), "$1 has no address", "write host=address, such as $1=10.0.0.5 or $1=host-gateway"},
-	{regexp.MustCompile(`^confusing device mapping`), "it has too many colons", "write source:target:permissions, or source:, target: and permissions: below each other"},
-	{regexp.MustCompile(`^invalid ssh key (.*)$`), "$1 is no ssh key of a build", "write default, or name=path of a key or socket"},
-	{regexp.MustCompile(`^environment variable (.*) is declared with a trailing space$`), "there is a space before the =", "write it as NAME=value"},
-	{regexp.MustCompile(`: (\S+) attributes are mutually exclusive$`), "it has more than one of $1", "keep one of them"},
-	{regexp.MustCompile(`: one of (\S+) must be set$`), "it has none of $1", "write one of them"},
-	{regexp.MustCompile(`: conflicting parameters "external" and "(.*)" specified$`), "external and $1 exclude each other", "take $1 out: an external one is as it was made; or take external out"},
-	{regexp.MustCompile(`"count" and "device_ids" attributes are exclusive$`), "count and device_ids exclude each other", "keep one of them"},
-	{regexp.MustCompile(`value can't be blank$`), "it is empty", "write a path"},
-	{regexp.MustCompile(`the only value allowed is 'all' or a number`), "that is no number of devices", "write all or a number"},
+	{regex.New(`^Invalid hostPort: (.*)$`), "$1 is no host port", "write a port from 1 to 65535, or as many as the container's: 8080-8081:80-81"},
+	{regex.New(`^Invalid containerPort: (.*)$`), "$1 is no port of a container", "write a port from 1 to 65535, the host's first: 8080:80"},
+	{regex.New(`^Invalid proto: (.*)$`), "$1 is no protocol", "write tcp, udp or sctp"},
+	{regex.New(`(?i)invalid ip address(?:: (.*)| (\S+): .*)$`), "$1$2 is no IP address", "write one such as 127.0.0.1, or none for all of the host's"},
+	{regex.New(`^No port specified`), "it says no port", "write host:container, such as 8080:80, or take it out"},
+	{regex.New(`^Invalid ranges specified for container and host Ports: (\S+) and (\S+)`), "$2 and $1 are not equally many ports", "write as many ports of the host as of the container, or one of the container"},
+	{regex.New(`is missing a target port$`), "it has no target", "add target:, the port of the container"},
+	{regex.New(`is missing a mount target$`), "it has no target", "add target:, the path in the container"},
+	{regex.New(`field Source must not be empty$`), "a bind mount has no source", "add source:, the path on the host"},
+	{regex.New(`^invalid empty volume spec`), "it names no volume", "write source:target, such as data:/var/lib/data, or take it out"},
+	{regex.New(`^invalid spec: .*: (too many colons|empty section between colons)$`), "$1", "write source:target or source:target:ro; source:, target: and read_only: below each other where a path has a colon"},
+	{regex.New(`(?:invalid|unexpected value) type \S+ for (.*)$`), "it has the wrong type for $1", "put it in quotes, or correct it"},
+	{regex.New(`^a value that compose-go did not expect: `), "something in it has another type than it must have", "put numbers and switches in it in quotes, and look for lists and mappings where a text belongs"},
+	{regex.New(`^invalid (?:size|suffix): `), "that is no size", "write a number and a unit, such as 512m or 2g"},
+	{regex.New(`^time: |^(?:not a valid|invalid) duration`), "that is no duration", "write numbers and units, such as 1m30s or 500ms"},
+	{regex.New(`^invalid boolean:`), "that is neither true nor false", "write true or false"},
+	{regex.New(`^expected type 'string', got unconvertible type`), "a text is wanted in it", "put numbers and switches in quotes"},
+	{regex.New(`^cannot parse value as 'uint`), "a number in it is too small or too large", "correct the number"},
+	{regex.New(`^strconv\.ParseFloat: `), "that is no number", "write a number, such as 0.5"},
+	{regex.New(`^strconv\.(?:ParseInt|Atoi): `), "that is no whole number", "write a whole number"},
+	{regex.New(`^invalid additional host, missing IP: (.*)$`), "$1 has no address", "write host=address, such as $1=10.0.0.5 or $1=host-gateway"},
+	{regex.New(`^confusing device mapping`), "it has too many colons", "write source:target:permissions, or source:, target: and permissions: below each other"},
+	{regex.New(`^invalid ssh key (.*)$`), "$1 is no ssh key of a build", "write default, or name=path of a key or socket"},
+	{regex.New(`^environment variable (.*) is declared with a trailing space$`), "there is a space before the =", "write it as NAME=value"},
+	{regex.New(`: (\S+) attributes are mutually exclusive$`), "it has more than one of $1", "keep one of them"},
+	{regex.New(`: one of (\S+) must be set$`), "it has none of $1", "write one of them"},
+	{regex.New(`: conflicting parameters "external" and "(.*)" specified$`), "external and $1 exclude each other", "take $1 out: an external one is as it was made; or take external out"},
+	{regex.New(`"count" and "device_ids" attributes are exclusive$`), "count and device_ids exclude each other", "keep one of them"},
+	{regex.New(`value can't be blank$`), "it is empty", "write a path"},
+	{regex.New(`the only value allowed is 'all' or a number`), "that is no number of devices", "write all or a number"},
 }
 
 // saying is what compose-go means by one of its texts, and what to do about it; $1 and $2 are what the pattern caught.
 type saying struct {
-	pattern    *regexp.Regexp
+	pattern    *regex.Regex
 	what, next string
 }
 

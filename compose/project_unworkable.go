@@ -5,12 +5,13 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // unworkable is everything in a project that compose-go takes and no engine does, nil if that is nothing.
@@ -61,7 +62,7 @@ func (src *sources) unworkable(p *types.Project) error {
 }
 
 // restartPolicy is what a service's restart may be. What follows on-failure: and is no number counts as none, as in Docker Compose.
-var restartPolicy = regexp.MustCompile(`^(|no|always|unless-stopped|on-failure(:.*)?)$`)
+var restartPolicy = regex.New(`^(|no|always|unless-stopped|on-failure(:.*)?)$`)
 
 func restartPolicies() []string { return []string{"no", "always", "unless-stopped", "on-failure"} }
 

@@ -4,32 +4,33 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 var (
-	parseError = regexp.MustCompile(`(?s)^failed to parse (.*?): (?:yaml: )?(.*)$`)
-	yamlLine   = regexp.MustCompile(`^(?s:.*)\bline (\d+)(?:, column (\d+))?: ([^\n]*)$`)
-	yamlStart  = regexp.MustCompile(`^(?:construct errors|unmarshal errors):\s*line \d+: `)
-	yamlOffset = regexp.MustCompile(`^offset (\d+): (.*)$`)
+	parseError = regex.New(`(?s)^failed to parse (.*?): (?:yaml: )?(.*)$`)
+	yamlLine   = regex.New(`^(?s:.*)\bline (\d+)(?:, column (\d+))?: ([^\n]*)$`)
+	yamlStart  = regex.New(`^(?:construct errors|unmarshal errors):\s*line \d+: `)
+	yamlOffset = regex.New(`^offset (\d+): (.*)$`)
 )
 
 // yamlMeanings are what the YAML parser says, and what most often is the matter.
 var yamlMeanings = []saying{
-	{regexp.MustCompile(`^mapping key "(.*)" already defined at line (\d+)$`), "$1 stands here and at line $2", "keep one of the two, or make one of both"},
-	{regexp.MustCompile(`^(?:found a tab character|\t)`), "a tab in the indentation", "indent with spaces"},
-	{regexp.MustCompile("^([@`%])$"), "a value may not begin with $1", "put it in quotes"},
-	{regexp.MustCompile(`^mapping values are not allowed in this context$`), "a second key in one line, or a line that is indented too far", "put the value in quotes if its colon is part of it; otherwise correct the indentation"},
-	{regexp.MustCompile(`^unknown anchor '(.*)' referenced$`), "*$1 means what is called &$1, and nothing is", "define &$1 above, or put it in quotes if the * is meant as such"},
-	{regexp.MustCompile(`^did not find expected ',' or '(.)'$`), "a bracket is not closed with $1, or a comma is missing", "look at this line and the ones below it"},
-	{regexp.MustCompile(`^found unexpected end of stream$`), "a quote is not closed", "look for the quote above that opens and does not close"},
-	{regexp.MustCompile(`^(?:did not find expected key|did not find expected '-' indicator|could not find expected ':')$`), "lines that belong together and begin at different columns, or a key without a colon",
+	{regex.New(`^mapping key "(.*)" already defined at line (\d+)$`), "$1 stands here and at line $2", "keep one of the two, or make one of both"},
+	{regex.New(`^(?:found a tab character|\t)`), "a tab in the indentation", "indent with spaces"},
+	{regex.New("^([@`%])$"), "a value may not begin with $1", "put it in quotes"},
+	{regex.New(`^mapping values are not allowed in this context$`), "a second key in one line, or a line that is indented too far", "put the value in quotes if its colon is part of it; otherwise correct the indentation"},
+	{regex.New(`^unknown anchor '(.*)' referenced$`), "*$1 means what is called &$1, and nothing is", "define &$1 above, or put it in quotes if the * is meant as such"},
+	{regex.New(`^did not find expected ',' or '(.)'$`), "a bracket is not closed with $1, or a comma is missing", "look at this line and the ones below it"},
+	{regex.New(`^found unexpected end of stream$`), "a quote is not closed", "look for the quote above that opens and does not close"},
+	{regex.New(`^(?:did not find expected key|did not find expected '-' indicator|could not find expected ':')$`), "lines that belong together and begin at different columns, or a key without a colon",
 		"look at the indentation of this line and of the next"},
-	{regexp.MustCompile(`UTF-8`), "this is not UTF-8", "save the file as UTF-8"},
-	{regexp.MustCompile(`^control characters are not allowed$`), "a character that no text has", "take it out; or name a compose file, if this is none"},
-	{regexp.MustCompile(`^(?:yaml: )?map merge requires map`), "<< takes a mapping", "write the name of an anchor with its *: <<: *name"},
+	{regex.New(`UTF-8`), "this is not UTF-8", "save the file as UTF-8"},
+	{regex.New(`^control characters are not allowed$`), "a character that no text has", "take it out; or name a compose file, if this is none"},
+	{regex.New(`^(?:yaml: )?map merge requires map`), "<< takes a mapping", "write the name of an anchor with its *: <<: *name"},
 }
 
 // notYAML is about files that do not parse.

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // RouteSettings is x-strake.route of a service that is reached from outside through the gateway. The zero value leaves all to Routes.
@@ -139,7 +140,7 @@ func labelOf(service string) string {
 	return cmp.Or(strings.Trim(label[:min(len(label), 40)], "-"), "service")
 }
 
-var notInLabels = regexp.MustCompile(`[^a-z0-9]+`)
+var notInLabels = regex.New(`[^a-z0-9]+`)
 
 // routedPort is the port of a service that answers requests, 0 if it cannot be told: of those that it publishes, else, where it is known
 // to be routed, of those that it exposes, the only one, else a usual one.
@@ -207,4 +208,4 @@ func (d *settingsDecoder) checkRoute(service string, r RouteSettings) {
 }
 
 // routePath has no . or .. as a part, no empty part and nothing that would have to be escaped.
-var routePath = regexp.MustCompile(`^/([A-Za-z0-9_~-]+[A-Za-z0-9_~.-]*(/[A-Za-z0-9_~-]+[A-Za-z0-9_~.-]*)*)?/?$`)
+var routePath = regex.New(`^/([A-Za-z0-9_~-]+[A-Za-z0-9_~.-]*(/[A-Za-z0-9_~-]+[A-Za-z0-9_~.-]*)*)?/?$`)

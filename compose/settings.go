@@ -3,12 +3,13 @@ package compose
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // settingsKey is where strake's settings stand in a compose file.
@@ -132,7 +133,7 @@ func restartOf(s types.ServiceConfig) string {
 // Source: distribution/reference, the grammar in its package comment.
 func IsRegistry(text string) bool { return registryName.MatchString(text) }
 
-var registryName = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+var registryName = regex.New(`^([a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 
 // checkSteps refuses steps that are no services, and those that do not end: whose own data is sealed, and that are always restarted.
 // project is x-strake of the top level as the file has it.

@@ -3,9 +3,10 @@ package compose
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // CheckSettings is x-strake.check. The zero value ignores nothing.
@@ -46,7 +47,7 @@ func (d *settingsDecoder) checkIgnores(all []IgnoreSettings, services []string) 
 }
 
 // isAllowed is what an entry of x-strake.offline.allow may be: a host, or *. and a host.
-var isAllowed = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
+var isAllowed = regex.New(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
 
 // checkAllow refuses entries of x-strake.offline.allow that no host can be.
 func (d *settingsDecoder) checkAllow(all []string) {

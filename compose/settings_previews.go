@@ -3,10 +3,11 @@ package compose
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // PreviewSettings is x-strake.previews: the policy of a project's previews. It counts only in the file of the default branch, so that a
@@ -140,9 +141,9 @@ func (s PreviewSettings) WithDefaults(project string) PreviewSettings {
 }
 
 var (
-	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	domainName   = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
-	hostLabel    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	variableName = regex.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	domainName   = regex.New(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
+	hostLabel    = regex.New(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 
 // checkPreviews refuses what x-strake.previews cannot mean.

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // Names of stand-ins, which are those of the services that they are.
@@ -54,7 +55,7 @@ type MailSettings struct {
 }
 
 // bucketName is what a bucket may be called. Source: Amazon S3 user guide, bucket naming rules; without dots, of which they advise against.
-var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
+var bucketName = regex.New(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
 
 // checkStandIns refuses what x-strake.standins and the uses of services cannot mean. dir is the project's folder.
 func (d *settingsDecoder) checkStandIns(s Settings, all types.Services, dir string) {

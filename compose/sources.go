@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -13,6 +12,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/tree"
 	"github.com/compose-spec/compose-go/v2/types"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // sources are the files of a project, for saying where in them something stands. Nothing is parsed until that is asked for.
@@ -46,7 +47,7 @@ func (src *sources) listen(event string, data map[string]any) {
 	}
 }
 
-var topSettings = regexp.MustCompile(`(?m)^["']?x-strake["']?\s*:`)
+var topSettings = regex.New(`(?m)^["']?x-strake["']?\s*:`)
 
 // unread warns of included files that have an x-strake of their own, of which compose-go takes no notice.
 func (src *sources) unread() []string {

@@ -4,14 +4,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strings"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // slugLength is the most letters of a slug, so that a project's name, a service's and a generation's fit beside it into the 63 of a label.
 const slugLength = 40
 
-var notInLabels = regexp.MustCompile(`[^a-z0-9]+`)
+var notInLabels = regex.New(`[^a-z0-9]+`)
 
 // PullRequestSlug is the slug of a pull request: pr-42. Numbers below 1 are an error.
 func PullRequestSlug(number int) (string, error) {
@@ -33,7 +34,7 @@ func Slug(name string) string {
 }
 
 // reservedSlug are the slugs of pull requests and commits, and those that end as one with a hash or a generation does.
-var reservedSlug = regexp.MustCompile(`^pr-[0-9]+$|^c-[0-9a-f]+$|(^|-)[0-9a-f]{10}$|(^|-)g[0-9]+$`)
+var reservedSlug = regex.New(`^pr-[0-9]+$|^c-[0-9a-f]+$|(^|-)[0-9a-f]{10}$|(^|-)g[0-9]+$`)
 
 // hashed is a label cut to make room for so many bytes of a hash of what it was made of.
 func hashed(label, of string, length, bytes int) string {
@@ -84,6 +85,6 @@ func EdgeAlias(service, stack string, generation int) string {
 }
 
 var (
-	notInAliases = regexp.MustCompile(`[^a-z0-9-]`)
-	endsInHash   = regexp.MustCompile(`-[0-9a-f]{16}$`)
+	notInAliases = regex.New(`[^a-z0-9-]`)
+	endsInHash   = regex.New(`-[0-9a-f]{16}$`)
 )

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // Source is a git repository of whoever opens previews, from which commits are taken. It changes neither checkout nor index nor references
@@ -43,8 +43,8 @@ type Commit struct {
 var ErrNoCommit = errors.New("no such commit")
 
 var (
-	fullID  = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
-	shortID = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
+	fullID  = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+	shortID = regex.New(`^[0-9a-f]{4,64}$`)
 )
 
 // Slug is the name of the change in names and addresses: pr-42, that of a branch as Slug says, or c- and the first 10 digits of a commit, which

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 	"github.com/strake-dev/strake/internal/engine"
 	"github.com/strake-dev/strake/internal/offline"
 	"github.com/strake-dev/strake/internal/seed"
@@ -152,7 +152,7 @@ func curtailed(text string) string {
 	})
 }
 
-var word = regexp.MustCompile(`\S+`)
+var word = regex.New(`\S+`)
 
 // flatten takes joined errors apart. An error that wraps a join with words of its own stays whole.
 func flatten(err error) []error {

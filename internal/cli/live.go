@@ -3,13 +3,13 @@ package cli
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // Control sequences. Source: ECMA-48 (CUU, EL, SGR) and xterm's DECTCEM and DECAWM.
@@ -187,7 +187,7 @@ func shortened(text string, room int) string {
 }
 
 // control is what moves the cursor or colours the text, as builds print it. Source: ECMA-48 (CSI, OSC).
-var control = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\a\x1b]*(?:\a|\x1b\\\\)|[\x00-\x1f\x7f]")
+var control = regex.New("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\a\x1b]*(?:\a|\x1b\\\\)|[\x00-\x1f\x7f]")
 
 // printable is the last state of a line that a program wrote: what a carriage return overwrote is gone, control
 // sequences are too.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // vertex is one step of a build as BuildKit calls it: an instruction, or what the frontend does for itself.
@@ -106,13 +106,13 @@ func (r *buildReport) output(v *vertex, stream int, data string) {
 }
 
 // exitCode finds the code of a failed command in an error of an engine that sends no better one.
-var exitCode = regexp.MustCompile(`exit code: (\d+)`)
+var exitCode = regex.New(`exit code: (\d+)`)
 
 // parseLine finds the line in an error of a Dockerfile that does not parse.
-var parseLine = regexp.MustCompile(`parse error (?:on )?line (\d+)`)
+var parseLine = regex.New(`parse error (?:on )?line (\d+)`)
 
 // missingSource finds the path of a COPY or ADD that is not there.
-var missingSource = regexp.MustCompile(`failed to (?:calculate checksum|compute cache key).*"([^"]+)":? not found`)
+var missingSource = regex.New(`failed to (?:calculate checksum|compute cache key).*"([^"]+)":? not found`)
 
 // wrapping are the words with which BuildKit begins its errors, and which say nothing.
 var wrapping = []string{"failed to solve: ", "rpc error: code = Unknown desc = ", "failed to solve with frontend dockerfile.v0: ", "failed to create LLB definition: "}
@@ -216,7 +216,7 @@ func codeOf(err error) int {
 }
 
 // fetching finds the image in the name of a vertex that fetches one: its metadata, the frontend, or its layers.
-var fetching = regexp.MustCompile(`(?:load metadata for|resolve image config for(?: docker-image://)?|\] FROM) ?([^\s]+)$`)
+var fetching = regex.New(`(?:load metadata for|resolve image config for(?: docker-image://)?|\] FROM) ?([^\s]+)$`)
 
 // image is the image that the build could not get, "" if that is not what failed.
 func (r *buildReport) image() string {

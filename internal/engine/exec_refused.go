@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"regexp"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // RefusedError is returned by Exec where the engine cannot run the command. Code is the exit code that it gives for that:
@@ -22,15 +22,15 @@ func (e *RefusedError) Unwrap() error { return e.err }
 
 // execSayings are the engine's texts where it cannot run a command in a container.
 var execSayings = []saying{
-	{regexp.MustCompile(`exec: "([^"]*)": (?:executable file not found in \$PATH|stat \S+: no such file or directory)`),
+	{regex.New(`exec: "([^"]*)": (?:executable file not found in \$PATH|stat \S+: no such file or directory)`),
 		`$service has no program "$1"`, "correct its name, or install it in the image; strake exec $service ls /bin /usr/bin shows what there is"},
-	{regexp.MustCompile(`exec: "([^"]*)": (?:permission denied|is a directory)`),
+	{regex.New(`exec: "([^"]*)": (?:permission denied|is a directory)`),
 		`"$1" in $service is a folder or not executable`, "name a program; strake exec $service ls -ld $1 shows what it is"},
-	{regexp.MustCompile(`exec format error`),
+	{regex.New(`exec format error`),
 		"the program is for another architecture, or a script without a #! line", "write strake exec $service sh and then the script's path"},
-	{regexp.MustCompile(`chdir to cwd \("([^"]+)"\)`),
+	{regex.New(`chdir to cwd \("([^"]+)"\)`),
 		`$service has no folder "$1", or its user may not enter it`, "correct --workdir"},
-	{regexp.MustCompile(`(?i)unable to find (?:user|group) ([^:]+): no matching entries`),
+	{regex.New(`(?i)unable to find (?:user|group) ([^:]+): no matching entries`),
 		`$service has no user or group "$1"`, "correct --user, or use a number"},
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -14,72 +13,73 @@ import (
 	"github.com/docker/docker/client"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // saying is what the engine means by one of its texts: a sentence and what to do about it. In both, $1 is what the pattern
 // caught and $service the service's name.
 type saying struct {
-	pattern    *regexp.Regexp
+	pattern    *regex.Regex
 	what, next string
 }
 
 // sayings are the engine's texts of 20.10 to 28 that a person can do something about. The first that fits counts.
 var sayings = []saying{
-	{regexp.MustCompile(`no space left on device`),
+	{regex.New(`no space left on device`),
 		"the engine's disk is full", "make room: `docker system df` shows what is used; `strake doctor` shows the disk"},
-	{regexp.MustCompile(`bind source path does not exist: (\S+)`),
+	{regex.New(`bind source path does not exist: (\S+)`),
 		"$1 is mounted by service $service and does not exist", "create it, or correct the path where the file names it; a folder that shall be made takes bind.create_host_path: true"},
-	{regexp.MustCompile(`error while creating mount source path '([^']+)'`),
+	{regex.New(`error while creating mount source path '([^']+)'`),
 		"the engine cannot make the folder $1 that service $service mounts", "create it, or correct the path"},
-	{regexp.MustCompile(`mounting "([^"]+)" to rootfs at .*not a directory`),
+	{regex.New(`mounting "([^"]+)" to rootfs at .*not a directory`),
 		"$1 is a folder and is mounted where the image has a file, or the other way round", "correct the volume of service $service; a missing file is made a folder when it is mounted"},
-	{regexp.MustCompile(`(?i)the path (\S+)\s+is not shared from the host|mounts denied`),
+	{regex.New(`(?i)the path (\S+)\s+is not shared from the host|mounts denied`),
 		"$1 is not shared with the engine's virtual machine", "share it in the settings of Docker Desktop (Resources, File sharing)"},
-	{regexp.MustCompile(`exec: "([^"]*)": executable file not found in \$PATH`),
+	{regex.New(`exec: "([^"]*)": executable file not found in \$PATH`),
 		"the image of service $service has no program $1", "correct command or entrypoint, or install it in the image"},
-	{regexp.MustCompile(`exec: "([^"]*)": stat \S+: no such file or directory`),
+	{regex.New(`exec: "([^"]*)": stat \S+: no such file or directory`),
 		"the image of service $service has no file $1", "correct command or entrypoint, or copy it into the image"},
-	{regexp.MustCompile(`exec: "([^"]*)": permission denied`),
+	{regex.New(`exec: "([^"]*)": permission denied`),
 		"$1 in the image of service $service is not executable", "set its mode in the image: chmod +x"},
-	{regexp.MustCompile(`exec format error`),
+	{regex.New(`exec format error`),
 		"the image of service $service is for another architecture, or its script has no #! line", "set platform, or build it for this engine"},
-	{regexp.MustCompile(`(?:no command specified|No command specified)`),
+	{regex.New(`(?:no command specified|No command specified)`),
 		"the image of service $service says nothing to run", "set command or entrypoint"},
-	{regexp.MustCompile(`chdir to cwd \("([^"]+)"\)`),
+	{regex.New(`chdir to cwd \("([^"]+)"\)`),
 		"the working directory $1 of service $service does not exist in the image, or its user may not enter it", "correct working_dir or user"},
-	{regexp.MustCompile(`(?i)unable to find (?:user|group) ([^:]+): no matching entries`),
+	{regex.New(`(?i)unable to find (?:user|group) ([^:]+): no matching entries`),
 		"the image of service $service has no user or group $1", "correct user or group_add, or use a number"},
-	{regexp.MustCompile(`could not find an available, non-overlapping IPv4 address pool|all predefined address pools have been fully subnetted`),
+	{regex.New(`could not find an available, non-overlapping IPv4 address pool|all predefined address pools have been fully subnetted`),
 		"the engine has no address range left for another network", "remove networks that nothing uses (`docker network prune`), or give the engine more in default-address-pools; `strake doctor` counts them"},
-	{regexp.MustCompile(`(?i)pool overlaps with other one on this address space`),
+	{regex.New(`(?i)pool overlaps with other one on this address space`),
 		"the network's subnet overlaps with that of another network", "choose another ipam subnet, or remove that network: `docker network ls`"},
-	{regexp.MustCompile(`no configured subnet contains IP address ([^\s,]+)|user (?:specified|configured) (?:IP|subnet)[^\n]*only supported`),
+	{regex.New(`no configured subnet contains IP address ([^\s,]+)|user (?:specified|configured) (?:IP|subnet)[^\n]*only supported`),
 		"the fixed address $1 of service $service does not fit its network's subnet", "set ipam.config.subnet of the network so that it contains the address"},
-	{regexp.MustCompile(`(?:^|: )[Aa]ddress already in use$`),
+	{regex.New(`(?:^|: )[Aa]ddress already in use$`),
 		"the fixed address of service $service is taken on its network", "choose another address"},
-	{regexp.MustCompile(`(?i)no such image: (\S+)`),
+	{regex.New(`(?i)no such image: (\S+)`),
 		"there is no image $1 here", "run `strake pull` or `strake build`"},
-	{regexp.MustCompile(`network (\S+) not found`),
+	{regex.New(`network (\S+) not found`),
 		"there is no network $1", "run `strake up`; an external network has to be made first: docker network create $1"},
-	{regexp.MustCompile(`cannot expose privileged port (\d+)`),
+	{regex.New(`cannot expose privileged port (\d+)`),
 		"a rootless engine may not publish port $1", "publish a port from 1024 up, or allow it: sysctl net.ipv4.ip_unprivileged_port_start"},
-	{regexp.MustCompile(`(?i)cannot assign requested address`),
+	{regex.New(`(?i)cannot assign requested address`),
 		"service $service publishes a port on an address that this host does not have", "correct host_ip"},
-	{regexp.MustCompile(`could not select device driver "([^"]*)" with capabilities`),
+	{regex.New(`could not select device driver "([^"]*)" with capabilities`),
 		"the engine has no driver $1 for the devices of service $service", "install it (for NVIDIA: nvidia-container-toolkit), or take the devices out"},
-	{regexp.MustCompile(`unknown or invalid runtime name: (\S+)|Unknown runtime specified (\S+)`),
+	{regex.New(`unknown or invalid runtime name: (\S+)|Unknown runtime specified (\S+)`),
 		"the engine has no runtime $1", "correct runtime, or add it to the engine's configuration"},
-	{regexp.MustCompile(`no log driver named '([^']+)'`),
+	{regex.New(`no log driver named '([^']+)'`),
 		"the engine has no log driver $1", "correct logging.driver"},
-	{regexp.MustCompile(`(?i)minimum memory limit allowed is (\w+)`),
+	{regex.New(`(?i)minimum memory limit allowed is (\w+)`),
 		"the memory limit of service $service is below the $1 that the engine needs", "raise it"},
-	{regexp.MustCompile(`(?i)cannot allocate memory|out of memory|OOM`),
+	{regex.New(`(?i)cannot allocate memory|out of memory|OOM`),
 		"there is not enough memory to start service $service", "raise its memory limit, or stop something"},
-	{regexp.MustCompile(`(?i)duplicate mount point: (\S+)`),
+	{regex.New(`(?i)duplicate mount point: (\S+)`),
 		"two things are mounted at $1 of service $service", "take one out"},
-	{regexp.MustCompile(`container rootfs is marked read-only`),
+	{regex.New(`container rootfs is marked read-only`),
 		"secrets and configs cannot be put into the read-only container of service $service", "give them as files, or take read_only out"},
-	{regexp.MustCompile(`image operating system "([^"]+)" cannot be used`),
+	{regex.New(`image operating system "([^"]+)" cannot be used`),
 		"the image of service $service is for $1", "use an image for this engine's system"},
 }
 
@@ -155,7 +155,7 @@ func (s *said) Error() string { return s.text }
 func (s *said) Unwrap() error { return s.err }
 
 // nameInUse is how engines say that a container's name is taken.
-var nameInUse = regexp.MustCompile(`(?i)container name "/?([^"]+)" is already in use`)
+var nameInUse = regex.New(`(?i)container name "/?([^"]+)" is already in use`)
 
 // nameTaken names whose container has a name that is wanted.
 func nameTaken(name string, labels map[string]string) error {
@@ -168,7 +168,7 @@ func nameTaken(name string, labels map[string]string) error {
 }
 
 // endpointsOf catches the names in `has active endpoints (name:"web-1" id:"…", …)` of engines from 28 on.
-var endpointsOf = regexp.MustCompile(`name:"([^"]+)"`)
+var endpointsOf = regex.New(`name:"([^"]+)"`)
 
 // stillUsed is ErrInUse in words.
 func (e *Engine) stillUsed(s compose.Step, err error) error {
@@ -194,11 +194,11 @@ func (e *Engine) stillUsed(s compose.Step, err error) error {
 }
 
 // portTexts are how engines say that a host port is taken. Source: moby 20.10 to 28.5, libnetwork/portallocator, portmapper, docker-proxy.
-var portTexts = []*regexp.Regexp{
-	regexp.MustCompile(`Bind for (\S+):(\d+) failed: port is already allocated()`),
-	regexp.MustCompile(`bind host port(?: for)? (\S+?):(\d+)(?::[^/\s]*)?(?:/(\w+))?: address already in use`),
-	regexp.MustCompile(`listen (tcp|udp|sctp)\w* (\S+):(\d+): bind: address already in use`),
-	regexp.MustCompile(`Ports are not available: exposing port (TCP|UDP) (\S+):(\d+)`),
+var portTexts = []*regex.Regex{
+	regex.New(`Bind for (\S+):(\d+) failed: port is already allocated()`),
+	regex.New(`bind host port(?: for)? (\S+?):(\d+)(?::[^/\s]*)?(?:/(\w+))?: address already in use`),
+	regex.New(`listen (tcp|udp|sctp)\w* (\S+):(\d+): bind: address already in use`),
+	regex.New(`Ports are not available: exposing port (TCP|UDP) (\S+):(\d+)`),
 }
 
 // takenPort is the host port that an engine's text says is taken.

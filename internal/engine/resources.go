@@ -2,13 +2,13 @@ package engine
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 
 	"github.com/docker/docker/api/types/blkiodev"
 	"github.com/docker/docker/api/types/container"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // resources are a service's limits and devices; deploy.resources wins over the service's own attributes.
@@ -72,7 +72,7 @@ func deployed(s compose.Service, r *container.Resources) {
 }
 
 // cdiName is vendor/class=device. Source: Container Device Interface specification, kind and device names.
-var cdiName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*/[A-Za-z][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*$`)
+var cdiName = regex.New(`^[A-Za-z0-9][A-Za-z0-9.-]*/[A-Za-z][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*$`)
 
 // devices are paths of the host, devices of the Container Device Interface, and GPUs.
 func devices(s compose.Service, r *container.Resources) {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // dump is the data that a server is fed, unpacked.
@@ -181,16 +181,16 @@ func lastLine(head []byte) string {
 
 // What dumps in SQL say of where they come from.
 var (
-	pgServerLine  = regexp.MustCompile(`(?m)^-- Dumped from database version (\S+)`)
-	pgProgramLine = regexp.MustCompile(`(?m)^-- Dumped by pg_dump version (\S+)`)
-	myProgramLine = regexp.MustCompile(`(?m)^-- (?:MariaDB|MySQL) dump (\S+)`)
-	myServerLine  = regexp.MustCompile(`(?m)^-- Server version\s+(\S+)`)
-	redisHead     = regexp.MustCompile(`^(REDIS|VALKEY)(\d{3,4})`)
+	pgServerLine  = regex.New(`(?m)^-- Dumped from database version (\S+)`)
+	pgProgramLine = regex.New(`(?m)^-- Dumped by pg_dump version (\S+)`)
+	myProgramLine = regex.New(`(?m)^-- (?:MariaDB|MySQL) dump (\S+)`)
+	myServerLine  = regex.New(`(?m)^-- Server version\s+(\S+)`)
+	redisHead     = regex.New(`^(REDIS|VALKEY)(\d{3,4})`)
 )
 
 // identify reads what the dump's beginning says of it.
 func (d *dump) identify(head []byte) {
-	first := func(line *regexp.Regexp) string {
+	first := func(line *regex.Regex) string {
 		if m := line.FindSubmatch(head); m != nil {
 			return string(m[1])
 		}
@@ -274,7 +274,7 @@ func (d *dump) fits(s *server, family, version string) error {
 	return nil
 }
 
-var digits = regexp.MustCompile(`\d+`)
+var digits = regex.New(`\d+`)
 
 // seriesOf is the first numbers of a version.
 func seriesOf(version string, numbers int) string {

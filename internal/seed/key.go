@@ -10,11 +10,11 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // Facts are everything that a seed's data depends on, in the form that is digested. No secret is in them.
@@ -322,7 +322,7 @@ func dumpPath(p *compose.Project, from string) string {
 }
 
 // secretWords are the words in names of environment variables whose values are secrets, but for paths of files (…_FILE).
-var secretWords = regexp.MustCompile(`(?i)(^|_)((PG)?PASS|[A-Z]*PASSWORD|PASSWD|PWD|PASSPHRASE|SECRETS?|TOKENS?|CREDENTIALS?|JWT|PAT|COOKIE|([A-Z]+_?)?AUTH|AUTHORIZATION|SALT|(API|ACCESS|PRIVATE|SECRET|SIGNING)?KEY)[0-9]*(_|$)`)
+var secretWords = regex.New(`(?i)(^|_)((PG)?PASS|[A-Z]*PASSWORD|PASSWD|PWD|PASSPHRASE|SECRETS?|TOKENS?|CREDENTIALS?|JWT|PAT|COOKIE|([A-Z]+_?)?AUTH|AUTHORIZATION|SALT|(API|ACCESS|PRIVATE|SECRET|SIGNING)?KEY)[0-9]*(_|$)`)
 
 // isSecret is whether the variable's value is a secret, as far as its name tells.
 func isSecret(name string) bool {

@@ -1,8 +1,9 @@
 package seed
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // masked are words without the passwords in them: neither what says to be one, nor what follows a flag that says so.
@@ -22,7 +23,7 @@ func masked(words []string) []string {
 }
 
 // shellFlag is the flag of a shell behind which a script stands.
-var shellFlag = regexp.MustCompile(`^-[a-z]*c$`)
+var shellFlag = regex.New(`^-[a-z]*c$`)
 
 // withoutLiterals is a script without the passwords that it says to hold, as far as they are plain texts: what a shell runs instead of one, or
 // behind it, stays.
@@ -33,21 +34,21 @@ func withoutLiterals(script string) string {
 
 // The same as below, of values without anything that a shell runs.
 var (
-	scriptURL      = regexp.MustCompile("(://[^:/@\\s]*):[^/\\s`$|<>();&\"']*@")
-	scriptPassword = regexp.MustCompile("(?i)((?:pass|password|passwd|requirepass|pwd|passphrase|secret|token|apikey|api_key|access_key|authorization|bearer)\\s*[=: ]\\s*)(?:'[^']*'|\"[^\"`$]*\"|[^&;,\\s\"'`$|<>()]+)")
-	scriptToken    = regexp.MustCompile("\\beyJ[0-9A-Za-z_-]{8,}\\.[0-9A-Za-z_.-]+|\\b(gh[a-z]_|github_pat_|glpat-|[rs]k_(live|test)_|xox[a-z]-|AKIA)[0-9A-Za-z_-]{8,}")
+	scriptURL      = regex.New("(://[^:/@\\s]*):[^/\\s`$|<>();&\"']*@")
+	scriptPassword = regex.New("(?i)((?:pass|password|passwd|requirepass|pwd|passphrase|secret|token|apikey|api_key|access_key|authorization|bearer)\\s*[=: ]\\s*)(?:'[^']*'|\"[^\"`$]*\"|[^&;,\\s\"'`$|<>()]+)")
+	scriptToken    = regex.New("\\beyJ[0-9A-Za-z_-]{8,}\\.[0-9A-Za-z_.-]+|\\b(gh[a-z]_|github_pat_|glpat-|[rs]k_(live|test)_|xox[a-z]-|AKIA)[0-9A-Za-z_-]{8,}")
 )
 
 // passwordFlag is a flag whose value is the next word.
-var passwordFlag = regexp.MustCompile(`(?i)^--?[a-z-]*(pass|password|passwd|requirepass|masterauth|secret|token|credentials|(api|access|private|secret|signing)-?key)$`)
+var passwordFlag = regex.New(`(?i)^--?[a-z-]*(pass|password|passwd|requirepass|masterauth|secret|token|credentials|(api|access|private|secret|signing)-?key)$`)
 
 // Where a text holds a password: in a URL before the host, and behind a word that says so.
 var (
-	urlPassword   = regexp.MustCompile(`(://[^:/@\s]*):[^/\s]*@`)
-	urlToken      = regexp.MustCompile(`(://)[0-9A-Za-z_-]{16,}@`) // of a length that no user's name has
-	namedPassword = regexp.MustCompile(`(?i)((?:pass|password|passwd|requirepass|pwd|passphrase|secret|token|apikey|api_key|access_key|authorization|bearer)["']?\s*[=: ]\s*["']?)[^&;,\s"']+`)
+	urlPassword   = regex.New(`(://[^:/@\s]*):[^/\s]*@`)
+	urlToken      = regex.New(`(://)[0-9A-Za-z_-]{16,}@`) // of a length that no user's name has
+	namedPassword = regex.New(`(?i)((?:pass|password|passwd|requirepass|pwd|passphrase|secret|token|apikey|api_key|access_key|authorization|bearer)["']?\s*[=: ]\s*["']?)[^&;,\s"']+`)
 	// knownToken are forms that mean nothing else: keys in PEM, JSON web tokens, and those of GitHub, GitLab, Stripe, Slack and AWS.
-	knownToken = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*|\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_.-]+|` +
+	knownToken = regex.New(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*|\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_.-]+|` +
 		`\b(gh[a-z]_|github_pat_|glpat-|[rs]k_(live|test)_|xox[a-z]-|AKIA)[0-9A-Za-z_-]{8,}`)
 )
 

@@ -6,17 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // savedName is what Save takes for a name: a tag, and nothing that a key could be.
 var (
-	savedName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}$`)
-	keyForm   = regexp.MustCompile(`^[0-9a-f]{16}$`)
+	savedName = regex.New(`^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}$`)
+	keyForm   = regex.New(`^[0-9a-f]{16}$`)
 )
 
 // CheckName refuses a name that Save cannot give; the error is a *compose.HintedError.

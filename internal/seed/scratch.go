@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // scratch is the project in which a seed is built: the seeded services and the steps, with all that they need, under a name of
@@ -123,7 +123,7 @@ func checkApart(p *compose.Project, have compose.State) error {
 }
 
 // imageName is what an engine takes for an image's name here. Source: distribution/reference, path-component.
-var imageName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*:latest$`)
+var imageName = regex.New(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*:latest$`)
 
 // isBelow is whether a path is a folder or in it.
 func isBelow(path, folder string) bool {

@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // Goal is where a reset takes a stack: between the old data and the new nothing of the stack says it, but a mark of who resets.
@@ -46,7 +46,7 @@ func goalOf(command string) *Goal {
 	return g
 }
 
-var resetCommand = regexp.MustCompile(`^(?:strake )?seed reset ((?:[a-zA-Z0-9_][a-zA-Z0-9._-]* )*)--to ([a-zA-Z0-9_][a-zA-Z0-9._-]*) in (volume|layer) mode$`)
+var resetCommand = regex.New(`^(?:strake )?seed reset ((?:[a-zA-Z0-9_][a-zA-Z0-9._-]* )*)--to ([a-zA-Z0-9_][a-zA-Z0-9._-]*) in (volume|layer) mode$`)
 
 // Refused is why nothing but a reset goes on from here, after one did not come to its end: data may be missing, or be of two seeds.
 func (g Goal) Refused(project string) error { return &UnfinishedError{Project: project, Goal: g} }

@@ -10,11 +10,12 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // mostMembers is the most members of a bundle, mostKept the most bytes of its blobs that are kept to be looked at.
@@ -23,7 +24,7 @@ const (
 	mostKept    = 64 << 20
 )
 
-var isDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var isDigest = regex.New(`^[0-9a-f]{64}$`)
 
 // ErrBroken is returned, with what is wrong, for a file that is no bundle or not whole.
 var ErrBroken = errors.New("it is no bundle, or not whole")
