@@ -5,17 +5,14 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
+	"github.com/strake-dev/strake/cmd/strake/pace"
 	"github.com/strake-dev/strake/internal/cli"
 )
 
-// gcPercent trades memory for time: a command lives for a moment and allocates most while it reads the project.
-const gcPercent = 400
-
 func main() {
-	debug.SetGCPercent(gcPercent)
+	pace.Settle()
 	os.Exit(run())
 }
 
