@@ -302,6 +302,7 @@ func (in *input) options() func(*loader.Options) {
 		o.SkipInterpolation = in.o.NoInterpolate
 		o.SkipResolveEnvironment = in.o.AllowUnsupported // as far as it goes: resolved later
 		o.ConvertWindowsPaths = utils.StringToBool(in.env["COMPOSE_CONVERT_WINDOWS_PATHS"])
+		o.Interpolate.TypeCastMapping = in.casts(o.Interpolate.TypeCastMapping)
 		o.ResourceLoaders = []loader.ResourceLoader{refuseRemote{}}
 		if in.confined != nil {
 			o.ResourceLoaders = append(o.ResourceLoaders, in.confined)

@@ -102,8 +102,12 @@ func newApp() *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              onUsageError,
 		Before: func(c *cli.Context) error {
-			if command := c.App.Command(c.Args().First()); command == nil || !command.Hidden {
+			command := c.App.Command(c.Args().First())
+			if command == nil || !command.Hidden {
 				warnOfVariables(streamsOf(c))
+			}
+			if command != nil {
+				command.CustomHelpTemplate = commandText(command) // of no other: all of them together are a millisecond
 			}
 			return nil
 		},
@@ -120,7 +124,7 @@ func newApp() *cli.App {
 		},
 	}
 	for _, c := range app.Commands {
-		c.CustomHelpTemplate, c.OnUsageError, c.HideHelpCommand = commandText(c), onUsageError, true
+		c.OnUsageError, c.HideHelpCommand = onUsageError, true
 		takeNothing(c)
 	}
 	app.CustomAppHelpTemplate = appText(app)

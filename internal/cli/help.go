@@ -39,7 +39,7 @@ func commandText(c *cli.Command) string {
 		arguments = " command [flags] [arguments]"
 	}
 	text := fmt.Sprintf("%s\nUsage: strake %s [flags]%s\n\n%s\n%s\nFlags (`strake --help` lists those of every command):\n%s\n%s\n",
-		examples(c.UsageText), cmp.Or(c.HelpName, c.Name), arguments, wrapped(c.Usage, 0), subcommandsText(c), flagsText(append(c.Flags, cli.HelpFlag)), wrapped("Exit codes: "+c.Description, 0))
+		examples(c.UsageText), strings.TrimPrefix(cmp.Or(c.HelpName, c.Name), "strake "), arguments, wrapped(c.Usage, 0), subcommandsText(c), flagsText(append(c.Flags, cli.HelpFlag)), wrapped("Exit codes: "+c.Description, 0))
 	return strings.ReplaceAll(text, "{{", `{{"{{"}}`) // urfave takes it for a template
 }
 
