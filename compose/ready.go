@@ -93,7 +93,7 @@ func (r *runner) wait(ctx context.Context, i int, s Step) error {
 			if done || err != nil && asking.Err() == nil {
 				return err
 			}
-			due.Reset(w.pause)
+			due.Reset(w.next())
 		}
 		w.tell(seen)
 		select {
@@ -133,6 +133,7 @@ func (w *waiter) verdict(seen tracked) (done bool, err error) {
 	case w.s.Until == UntilRunning && (seen.phase == phaseRunning || seen.phase == phaseStarted):
 		return w.settled(seen), nil
 	}
+	w.since = time.Time{} // it stands still
 	return false, nil
 }
 
@@ -144,10 +145,23 @@ func (w *waiter) settled(seen tracked) bool {
 	if w.since.IsZero() || w.deaths != seen.deaths {
 		w.since, w.deaths = time.Now(), seen.deaths
 	}
-	if seen.deaths > 0 {
-		return time.Since(w.since) >= settleAgain
+	return w.unsettled() <= 0
+}
+
+// unsettled is for how much longer what runs without a healthcheck has to run.
+func (w *waiter) unsettled() time.Duration {
+	if w.deaths > 0 {
+		return time.Until(w.since.Add(settleAgain))
 	}
-	return time.Since(w.since) >= settle
+	return time.Until(w.since.Add(settle))
+}
+
+// next is when to look again: after the pause, or when what runs has run for long enough.
+func (w *waiter) next() time.Duration {
+	if w.since.IsZero() {
+		return w.pause
+	}
+	return min(w.pause, max(0, w.unsettled()))
 }
 
 // ask runs the healthcheck command once.

@@ -12,7 +12,7 @@ import (
 type RunOptions struct {
 	// Project is whose containers waits are about; it may be "" for a plan without waits.
 	Project  string
-	Parallel int         // steps under way at once; 0 is 16. Waits do not count
+	Parallel int         // steps under way at once; 0 is 16. Waits do not count, and a quarter of them, at least one, may create containers
 	Note     func(Event) // called one at a time; nil drops events
 	// EngineHealth leaves healthchecks to the engine's own schedule instead of asking at once.
 	EngineHealth bool
@@ -59,6 +59,7 @@ type runner struct {
 	plan    Plan
 	o       RunOptions
 	slots   chan struct{}
+	creates chan struct{}   // taken before a slot by who creates a container
 	done    []chan struct{} // closed when the step has ended or will never begin
 	ok      []bool          // read after done is closed
 	same    []bool          // the image did not change; read after done is closed
@@ -75,7 +76,7 @@ func newRunner(h Host, p Plan, o RunOptions) *runner {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &runner{host: h, plan: p, o: o, slots: make(chan struct{}, o.Parallel), done: make([]chan struct{}, len(p)),
+	r := &runner{host: h, plan: p, o: o, slots: make(chan struct{}, o.Parallel), creates: make(chan struct{}, max(1, o.Parallel/4)), done: make([]chan struct{}, len(p)),
 		ok: make([]bool, len(p)), same: make([]bool, len(p)), exited: make([]bool, len(p)), errs: make([]error, len(p))}
 	for i := range r.done {
 		r.done[i] = make(chan struct{})
@@ -152,12 +153,11 @@ func (r *runner) step(ctx context.Context, i int, s Step) error {
 		r.event(i, Event{Kind: StepStarted})
 		return r.wait(ctx, i, s)
 	}
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	leave, err := r.enter(ctx, s)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	r.event(i, Event{Kind: StepStarted})
 	if !s.Op.interruptible() {
 		ctx = context.WithoutCancel(ctx)
@@ -166,7 +166,7 @@ func (r *runner) step(ctx context.Context, i int, s Step) error {
 	if starts && r.tracker != nil {
 		r.tracker.starting(s.Name)
 	}
-	err := r.host.Do(ctx, s, func(e Event) {
+	err = r.host.Do(ctx, s, func(e Event) {
 		if e.Unchanged {
 			r.same[i] = true
 		}
@@ -178,6 +178,30 @@ func (r *runner) step(ctx context.Context, i int, s Step) error {
 		r.tracker.started(s.Name)
 	}
 	return err
+}
+
+// enter waits for a place among the steps under way; leave gives it back. Creates are held to a part of the places, so that containers
+// start while others are still created: one waits for the disk, the other for the processor.
+func (r *runner) enter(ctx context.Context, s Step) (leave func(), err error) {
+	places := []chan struct{}{r.slots}
+	if s.Op == CreateContainer {
+		places = []chan struct{}{r.creates, r.slots}
+	}
+	for i, place := range places {
+		select {
+		case place <- struct{}{}:
+		case <-ctx.Done():
+			for _, taken := range places[:i] {
+				<-taken
+			}
+			return nil, context.Cause(ctx)
+		}
+	}
+	return func() {
+		for _, taken := range places {
+			<-taken
+		}
+	}, nil
 }
 
 // interruptible is whether a step is cancelled, rather than finished, when the run is to end.
