@@ -6,6 +6,7 @@
 package engine
 
 import (
+	"context"
 	"sync"
 
 	"github.com/docker/cli/cli/config/configfile"
@@ -31,12 +32,14 @@ type Engine struct {
 	config *configfile.ConfigFile // the user's Docker configuration; never nil
 	where  endpoint
 
-	facts  cell[compose.Engine]
-	images keyed[imageFacts] // by reference and platform; see imageOf
-	checks keyed[check]      // healthchecks by container id; see Probe
-	claim  sync.Mutex        // held while the empty image of claims is imported
-	starts sync.Mutex        // held during a start on engines that race on ports
-	ports  reservations      // host ports given out by AutoPorts
+	facts   cell[compose.Engine]
+	learns  sync.WaitGroup     // what Learn began; see Close
+	unlearn context.CancelFunc // ends it; nil without Learn
+	images  keyed[imageFacts]  // by reference and platform; see imageOf
+	checks  keyed[check]       // healthchecks by container id; see Probe
+	claim   sync.Mutex         // held while the empty image of claims is imported
+	starts  sync.Mutex         // held during a start on engines that race on ports
+	ports   reservations       // host ports given out by AutoPorts
 
 	transfers transfers // pulls under way; see pull.go
 }
@@ -44,7 +47,13 @@ type Engine struct {
 var _ compose.Host = (*Engine)(nil)
 
 // Close gives up the connection. Calls under way fail.
-func (e *Engine) Close() error { return e.api.Close() }
+func (e *Engine) Close() error {
+	if e.unlearn != nil {
+		e.unlearn()
+	}
+	e.learns.Wait()
+	return e.api.Close()
+}
 
 // apiAtLeast is whether the negotiated API version is v ("1.44") or newer.
 func (e *Engine) apiAtLeast(v string) bool { return !olderAPI(e.api.ClientVersion(), v) }

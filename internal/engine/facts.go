@@ -31,11 +31,12 @@ func (e *Engine) askFacts(ctx context.Context) (compose.Engine, error) {
 		OS: p.OS, Arch: p.Architecture, ImageStore: imageStore(info), Remote: !e.where.local}, nil
 }
 
-// Learn asks ahead for what Observe and Build want to know of the engine, which takes it a while, and remembers it. An error is left to
-// them: they ask again.
+// Learn begins to ask for what Observe and Build want to know of the engine, which takes it a while, and returns; it is called once, before
+// them. They wait for the answer while they ask for everything else. An error is left to them: they ask again. Close ends it.
 // Source: Docker Engine API 1.41, GET /info.
 func (e *Engine) Learn(ctx context.Context) {
-	_, _ = e.facts.of(ctx, e.askFacts) // as above
+	ctx, e.unlearn = context.WithCancel(ctx)
+	e.learns.Go(func() { _, _ = e.facts.of(ctx, e.askFacts) }) // as above
 }
 
 // plainVersion is a version without a packager's suffix: 20.10.24 of 20.10.24+dfsg1.
