@@ -3,9 +3,10 @@ package compose
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // EC2Settings is x-strake.previews.ec2: the machines on which previews run where x-strake.previews.host is ec2. The zero value of a field
@@ -91,9 +92,9 @@ func (d Dollars) String() string {
 }
 
 var (
-	regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
-	typeName   = regexp.MustCompile(`^[a-z0-9-]+\.[a-z0-9-]+$`)
-	ec2ID      = regexp.MustCompile(`^(subnet|ami)-[0-9a-f]{8,}$`)
+	regionName = regex.New(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
+	typeName   = regex.New(`^[a-z0-9-]+\.[a-z0-9-]+$`)
+	ec2ID      = regex.New(`^(subnet|ami)-[0-9a-f]{8,}$`)
 )
 
 // checkEC2 refuses what x-strake.previews.ec2 cannot mean.
