@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// The pace of readiness: the first question is asked at once, and each later one after a pause that grows from
-// probeMin to probeMax, but never sooner than twice as long as the last answer took.
+// The pace of readiness: the first question is asked at once, the second after probeMin, as what has just been started is often
+// ready a moment later, and each later one after a pause that grows to probeMax, but never sooner than twice as long as the last
+// answer took.
 const (
 	probeMin = 50 * time.Millisecond
 	probeMax = 250 * time.Millisecond
@@ -207,7 +208,9 @@ func (w *waiter) ask(ctx context.Context, seen tracked) (done bool, err error) {
 	default:
 		return false, fmt.Errorf("wait for %s: %w", w.s.Name, err)
 	}
-	w.pause = max(2*took, min(w.pause*3/2, probeMax))
+	if w.probes > 1 {
+		w.pause = max(2*took, min(2*w.pause, probeMax))
+	}
 	return false, nil
 }
 
