@@ -113,11 +113,17 @@ func finish(ctx context.Context, h Host, s Scope, state State, p Plan, o Converg
 	if !p.Changes() && !p.waits() {
 		return state, p, nil
 	}
+	if !p.changesImages() {
+		s.Images = nil // what they are is known, and an engine takes long to say so
+	}
 	after, err := h.Observe(ctx, s)
 	if err != nil {
 		return state, p, fmt.Errorf("look at the result: %w", err)
 	}
 	after.Project = s.Project
+	if s.Images == nil {
+		after.Images = state.Images
+	}
 	return after, p, errors.Join(stillReady(p, after), stillThere(p, state, after))
 }
 
@@ -164,6 +170,11 @@ func lookAfter(ctx context.Context, h Host, s Scope, before State, failed error)
 		}
 	}
 	return after
+}
+
+// changesImages is whether a reference may name another image after the plan.
+func (p Plan) changesImages() bool {
+	return slices.ContainsFunc(p, func(s Step) bool { return s.Op == PullImage || s.Op == BuildImage || s.Op == RemoveImage })
 }
 
 // waits is whether the plan waits for something.

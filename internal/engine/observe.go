@@ -20,13 +20,15 @@ import (
 )
 
 // Observe implements compose.Host. All questions are asked at once; no container is inspected. Images that were
-// found are remembered for the CreateContainer steps that follow, until the next Observe, pull or build.
+// found are remembered for the CreateContainer steps that follow, until the next Observe that asks for images, pull or build.
 func (e *Engine) Observe(ctx context.Context, s compose.Scope) (compose.State, error) {
 	if ctx.Err() != nil {
 		return compose.State{}, context.Cause(ctx)
 	}
 	state := compose.State{Project: s.Project}
-	e.images.clear()
+	if len(s.Images) > 0 {
+		e.images.clear()
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	g.Go(func() (err error) {
