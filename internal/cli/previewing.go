@@ -210,7 +210,7 @@ func (v previewSeeds) own(ctx context.Context, k seeding, stack, commit string, 
 		found, err := namedSeed(ctx, v.engine, k.p, near)
 		return found, false, err
 	}
-	built, err := seed.Build(ctx, seedEngine{v.engine}, k.p, o)
+	found, built, err := seed.Build(ctx, seedEngine{v.engine}, k.p, o)
 	if step := (*seed.StepError)(nil); errors.As(err, &step) {
 		err = &previews.StepError{Service: step.Service, Log: step.Log, Err: err}
 	}
@@ -218,6 +218,5 @@ func (v previewSeeds) own(ctx context.Context, k seeding, stack, commit string, 
 		return nil, false, err
 	}
 	note("made for this preview alone; strake seed build on the default branch makes one that all previews start from")
-	found, err = namedSeed(ctx, v.engine, k.p, key)
-	return found, built, err
+	return found, built, nil
 }

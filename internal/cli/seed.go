@@ -68,17 +68,17 @@ func prepareSeed(ctx context.Context, s Streams, p *compose.Project, e *engine.E
 }
 
 // build makes the seed and returns whether it was not there.
-func (k seeding) build(ctx context.Context, s Streams, from projectOptions, noWait bool) (bool, error) {
+func (k seeding) build(ctx context.Context, s Streams, from projectOptions, noWait bool) (there *seed.Seed, built bool, err error) {
 	if err := k.pullFirst(ctx, s, from, noWait); err != nil {
-		return false, err
+		return nil, false, err
 	}
 	o, err := k.options(ctx, s, noWait)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	k.advise(s)
-	built, err := seed.Build(ctx, seedEngine{k.e}, k.p, o)
-	return built, showStep(err, "put it right and run strake seed build again; nothing of this seed was kept")
+	there, built, err = seed.Build(ctx, seedEngine{k.e}, k.p, o)
+	return there, built, showStep(err, "put it right and run strake seed build again; nothing of this seed was kept")
 }
 
 // options are those of a build, with the commits whose seeds it can be made of.
@@ -133,12 +133,7 @@ func showStep(err error, next string) error {
 }
 
 // seedFor is the seed of a name, or with none that of what the files say now, which is made unless it is there.
-func seedFor(ctx context.Context, s Streams, o projectOptions, name string, noWait bool) (*seed.Seed, error) {
-	p, e, err := begin(ctx, s, o)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = e.Close() }() // everything was asked and answered
+func seedFor(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine, o projectOptions, name string, noWait bool) (*seed.Seed, error) {
 	if name != "" {
 		return namedSeed(ctx, e, p, name)
 	}
@@ -146,10 +141,8 @@ func seedFor(ctx context.Context, s Streams, o projectOptions, name string, noWa
 	if err != nil {
 		return nil, err
 	}
-	if _, err = k.build(ctx, s, o, noWait); err != nil {
-		return nil, err
-	}
-	return namedSeed(ctx, e, p, k.facts.Key())
+	there, _, err := k.build(ctx, s, o, noWait)
+	return there, err
 }
 
 // namedSeed is the seed of a key or of a name that was given to it.

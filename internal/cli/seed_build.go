@@ -46,7 +46,7 @@ func seedBuild(ctx context.Context, s Streams, o seedOptions) error {
 	if err != nil {
 		return err
 	}
-	built, err := k.build(ctx, s, o.Project, o.NoWait)
+	_, built, err := k.build(ctx, s, o.Project, o.NoWait)
 	if err != nil {
 		return err
 	}

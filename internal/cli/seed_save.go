@@ -96,7 +96,7 @@ func seedReset(ctx context.Context, s Streams, o seedOptions) error {
 	if err := checkThere(p.Name, have); err != nil && killed == nil {
 		return err
 	}
-	from, err := seedFor(ctx, s, o.Project, o.Name, o.NoWait)
+	from, err := seedFor(ctx, s, p, e, o.Project, o.Name, o.NoWait)
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,15 @@ type upOptions struct {
 	Seed         seedChoice
 	SeedMode     seed.Mode  // "": the one in which the stack runs already
 	from         *seed.Seed // what the stack starts from; nil: from nothing
+	begun        *begun     // as from was found; nil: not begun yet
 	Isolated     bool
 	Locked       bool // only images that strake.lock pins
+}
+
+// begun is what begin returned.
+type begun struct {
+	project *compose.Project
+	engine  *engine.Engine
 }
 
 func newUp() *cli.Command {
@@ -149,11 +156,15 @@ func conflict(c *cli.Context, a, b string) error {
 // up makes what runs equal to what the project says.
 func up(ctx context.Context, s Streams, o upOptions) error {
 	if o.Seed.on {
-		from, err := seedFor(ctx, s, o.Project, o.Seed.name, o.NoWait)
+		p, e, err := begin(ctx, s, o.Project)
 		if err != nil {
 			return err
 		}
-		o.from = from
+		if o.from, err = seedFor(ctx, s, p, e, o.Project, o.Seed.name, o.NoWait); err != nil {
+			_ = e.Close() // everything was asked and answered
+			return err
+		}
+		o.begun = &begun{p, e}
 	}
 	show := newProgress(s, o.Quiet, "reading the project")
 	p, ch, err := upChange(ctx, s, o, show)
@@ -217,14 +228,18 @@ func (o upOptions) checkNames(p *compose.Project) error {
 
 // upChange reads what up needs of files and of the command line. The caller closes its engine unless err is set.
 func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*compose.Project, change, error) {
-	p, e, err := begin(ctx, s, o.Project)
-	if err != nil {
-		return nil, change{}, err
+	if o.begun == nil {
+		p, e, err := begin(ctx, s, o.Project)
+		if err != nil {
+			return nil, change{}, err
+		}
+		o.begun = &begun{p, e}
 	}
+	p, e := o.begun.project, o.begun.engine
 	ch := change{streams: s, engine: e, command: "up", noWait: o.NoWait, show: show, build: true,
 		run: compose.RunOptions{EngineHealth: o.EngineHealth, WaitTimeout: o.WaitTimeout}}
 	d, whole := o.Diff, p
-	err = func() (err error) {
+	err := func() (err error) {
 		if o.Isolated {
 			if err := ch.isolate(ctx, p, d.Services); err != nil {
 				return err

@@ -33,37 +33,42 @@ type BuildOptions struct {
 	Note    func(text string) // told of each phase; may be nil
 }
 
-// Build makes the seed of the project unless it is there, and returns whether it did. It is safe to kill at any moment: no
+// Build makes the seed of the project unless it is there, and returns it and whether it was made. It is safe to kill at any moment: no
 // tag of an unfinished seed is left, and what else is left the next build of this project removes.
 //
 // What failed is in a *StepError; a claim held by another, where Claim.NoWait, in a *compose.HeldError.
-func Build(ctx context.Context, e Engine, p *compose.Project, o BuildOptions) (built bool, err error) {
+func Build(ctx context.Context, e Engine, p *compose.Project, o BuildOptions) (there *Seed, built bool, err error) {
 	if err := checkApart(p, o.State); err != nil {
-		return false, err
+		return nil, false, err
 	}
 	key := o.Facts.Key()
-	if err := checkTags(ctx, e, p, key); err != nil {
-		return false, err
+	there, dead, err := newBuild(e, e, p, o, key).survey(ctx)
+	if err == nil && there != nil && dead {
+		err = clearDead(ctx, e, p, o)
 	}
-	if there, err := Find(ctx, e, p, key); err != nil {
-		return false, err
-	} else if there != nil {
-		return false, clearDead(ctx, e, p, o)
+	if err != nil || there != nil {
+		return there, false, err
 	}
 	err = compose.Hold(ctx, e, ScratchName(p.Name), o.Claim, func(h compose.Host) (err error) {
 		b := newBuild(e, h, p, o, key)
 		return b.alone(ctx, func(ctx context.Context) error {
-			if there, err := Find(ctx, e, p, key); err != nil || there != nil {
+			if there, err = Find(ctx, e, p, key); err != nil || there != nil {
 				return err // another built it meanwhile
 			}
 			built = true
 			if b.from, err = b.findAncestor(ctx); err != nil {
 				return err
 			}
-			return b.run(ctx)
+			if err = b.run(ctx); err == nil {
+				there, err = Find(ctx, e, p, key)
+			}
+			return err
 		})
 	})
-	return built && err == nil, err
+	if err == nil && there == nil {
+		err = fmt.Errorf("the images of seed %s are gone: somebody else removed them", key)
+	}
+	return there, built && err == nil, err
 }
 
 // newSet is a LabelSet that no other build has.

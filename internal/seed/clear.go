@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/strake-dev/strake/compose"
@@ -25,25 +26,36 @@ func (b *build) alone(ctx context.Context, do func(context.Context) error) (err 
 	return do(ctx)
 }
 
+// survey looks once, as an engine takes long to say what an image is: there is the seed if it is here, dead whether a build left something,
+// or is under way. Tags of another project's seed are an error.
+func (b *build) survey(ctx context.Context) (there *Seed, dead bool, err error) {
+	scope := imagesOf(b.p, b.key)
+	if len(scope.Images) == 0 {
+		return nil, false, unseeded(b.p)
+	}
+	var needed []string
+	for _, name := range Services(b.p) {
+		needed = append(needed, bareRef(b.p.Name, name), sealedRef(b.p.Name, name))
+	}
+	for _, ref := range needed {
+		scope.Images = append(scope.Images, compose.ImageRef{Ref: ref})
+	}
+	state, _, held, err := compose.Look(ctx, b.Engine, scope, func(state compose.State) (compose.Plan, error) {
+		return nil, tagsIn(b.p, state, b.key)
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	dead = held != nil || len(state.Containers)+len(state.Networks)+len(state.Volumes) > 0 ||
+		slices.ContainsFunc(needed, func(ref string) bool { _, there := state.Images[ref]; return there })
+	return seedIn(b.p, state, b.key), dead, nil
+}
+
 // clearDead removes what a build left that was killed after it had made its seed. One that is under way is left alone.
 func clearDead(ctx context.Context, e Engine, p *compose.Project, o BuildOptions) error {
 	b := newBuild(e, e, p, o, "")
-	scope := compose.Scope{Project: b.scratch.Name}
-	for _, name := range Services(p) {
-		scope.Images = append(scope.Images, compose.ImageRef{Ref: bareRef(p.Name, name)}, compose.ImageRef{Ref: sealedRef(p.Name, name)})
-	}
-	plan := func(state compose.State) (compose.Plan, error) {
-		if len(state.Containers)+len(state.Networks)+len(state.Volumes)+len(state.Images) == 0 {
-			return nil, nil
-		}
-		return b.clearing(state)
-	}
-	_, left, held, err := compose.Look(ctx, e, scope, plan)
-	if err != nil || len(left) == 0 && held == nil {
-		return err
-	}
 	o.Claim.NoWait = true
-	err = compose.Hold(ctx, e, b.scratch.Name, o.Claim, func(h compose.Host) error {
+	err := compose.Hold(ctx, e, b.scratch.Name, o.Claim, func(h compose.Host) error {
 		b.h = h
 		return b.alone(ctx, func(context.Context) error { return nil })
 	})

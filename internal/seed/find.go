@@ -37,28 +37,37 @@ func (s Sealed) inContainer(service compose.Service) bool {
 // Find is the seed of a key for the seeded services of the project, nil if it is not here, or not as a whole. A project
 // without seeds is a *compose.HintedError.
 func Find(ctx context.Context, h compose.Host, p *compose.Project, key string) (*Seed, error) {
-	scope := compose.Scope{Project: ScratchName(p.Name)}
-	names := Services(p)
-	if len(names) == 0 {
+	if len(Services(p)) == 0 {
 		return nil, unseeded(p)
 	}
-	for _, name := range names {
-		scope.Images = append(scope.Images, compose.ImageRef{Ref: Ref(p.Name, name, key)})
-	}
-	state, err := h.Observe(ctx, scope)
+	state, err := h.Observe(ctx, imagesOf(p, key))
 	if err != nil {
 		return nil, err
 	}
+	return seedIn(p, state, key), nil
+}
+
+// imagesOf is the scope of seedIn and checkTags.
+func imagesOf(p *compose.Project, key string) compose.Scope {
+	scope := compose.Scope{Project: ScratchName(p.Name)}
+	for _, name := range Services(p) {
+		scope.Images = append(scope.Images, compose.ImageRef{Ref: Ref(p.Name, name, key)})
+	}
+	return scope
+}
+
+// seedIn is Find in what was observed.
+func seedIn(p *compose.Project, state compose.State, key string) *Seed {
 	found := Seed{Key: key, Sealed: map[string]Sealed{}}
 	set := ""
-	for _, name := range names {
+	for _, name := range Services(p) {
 		ref := Ref(p.Name, name, key)
 		labels := state.Images[ref].Labels
 		if set == "" {
 			set = labels[LabelSet]
 		}
 		if labels[LabelKey] != key || labels[LabelSet] != set || labels[LabelProject] != p.Name || labels[LabelService] != name {
-			return nil, nil
+			return nil
 		}
 		one := Sealed{Ref: ref}
 		if v := labels[LabelVolumes]; v != "" {
@@ -69,20 +78,21 @@ func Find(ctx context.Context, h compose.Host, p *compose.Project, key string) (
 		}
 		found.Sealed[name] = one
 	}
-	return &found, nil
+	return &found
 }
 
 // checkTags refuses to give a seed tags that another project's seed has: of a project "a-seed-b" the tags of service c are those of
 // project "a" and service "b-seed-c".
 func checkTags(ctx context.Context, h compose.Host, p *compose.Project, key string) error {
-	scope := compose.Scope{Project: ScratchName(p.Name)}
-	for _, name := range Services(p) {
-		scope.Images = append(scope.Images, compose.ImageRef{Ref: Ref(p.Name, name, key)})
-	}
-	state, err := h.Observe(ctx, scope)
+	state, err := h.Observe(ctx, imagesOf(p, key))
 	if err != nil {
 		return err
 	}
+	return tagsIn(p, state, key)
+}
+
+// tagsIn is checkTags in what was observed.
+func tagsIn(p *compose.Project, state compose.State, key string) error {
 	for _, name := range Services(p) {
 		ref := Ref(p.Name, name, key)
 		if i, ok := state.Images[ref]; ok && (i.Labels[LabelProject] != p.Name || i.Labels[LabelService] != name) {
