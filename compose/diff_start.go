@@ -217,7 +217,7 @@ func (p *planner) findLeftovers() {
 	}
 	for _, c := range p.have.Containers {
 		volume := c.Labels[LabelFilling]
-		if volume != "" && c.Name == FillData(volume) && c.Status == Created && c.Labels[LabelProject] == p.want.Name && !names[FillMark(volume)] {
+		if volume != "" && c.Name == FillData(volume) && (c.Status == Created || c.Status == Exited) && c.Labels[LabelProject] == p.want.Name && !names[FillMark(volume)] {
 			p.add(Step{Op: RemoveContainer, Name: c.Name, Why: "left over from an interrupted run", Target: c.ID})
 		}
 	}

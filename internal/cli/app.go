@@ -120,7 +120,7 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			newUp(), newDown(), newPlan(), newPs(), newLogs(), newExec(), newRun(), newBuild(), newPull(),
 			newStart(), newStop(), newRestart(), newWatch(), newConfig(), newCheck(), newOffline(), newBundle(), newLock(), newPort(), newSeed(), newPreview(), newTrust(), newPrune(), newDoctor(), newSchema(),
-			newVersion(), newCompletion(), newComplete(), newGateway(), newStandIn(),
+			newVersion(), newCompletion(), newComplete(), newGateway(), newStandIn(), newCloneFolder(),
 		},
 	}
 	for _, c := range app.Commands {

@@ -24,6 +24,9 @@ type Options struct {
 	// Remote is what people call the machine whose engine Host leads to, where Host is a socket that was forwarded from it; "" where a
 	// socket is this machine's. Its files, ports and routes are not looked for here.
 	Remote string
+	// Program makes the image of this program be on the engine, at /strake in it, and returns its reference. It fills volumes by
+	// CloneCommand where that is quicker than the engine; nil: the engine does.
+	Program func(context.Context, *Engine) (ref string, err error)
 }
 
 // Engine is a connection to one Docker Engine. Its methods may be called at once from several goroutines.
@@ -31,6 +34,8 @@ type Engine struct {
 	api    *client.Client         // negotiated by Open
 	config *configfile.ConfigFile // the user's Docker configuration; never nil
 	where  endpoint
+
+	program func(context.Context, *Engine) (string, error) // Options.Program
 
 	facts   cell[compose.Engine]
 	learns  sync.WaitGroup     // what Learn began; see Close

@@ -19,8 +19,9 @@ import (
 const fillPatience = 5 * time.Minute
 
 // fillVolume makes a volume with the data of an image in it: the engine fills a volume that is empty from the folder that it is
-// mounted over when a container is created. That container is not seen before the data is there, so another one, the mark, is made
-// first and removed last; both are never started. A volume that is there, and is whole, is left as it is.
+// mounted over when a container is created, which is then never started, or a container of this program does it (cloneVolume). The
+// engine's is not seen before the data is there, so another one, the mark, is made first and removed last; it is never started. A
+// volume that is there, and is whole, is left as it is.
 // Source: Docker documentation, "Populate a volume using a container".
 func (e *Engine) fillVolume(ctx context.Context, s compose.Step) (err error) {
 	mark, fill := compose.FillMark(s.Name), compose.FillData(s.Name)
@@ -40,8 +41,12 @@ func (e *Engine) fillVolume(ctx context.Context, s compose.Step) (err error) {
 	if s.Volume.Driver != "" || len(s.Volume.DriverOpts) > 0 {
 		options.DriverConfig = &mount.Driver{Name: s.Volume.Driver, Options: s.Volume.DriverOpts}
 	}
-	host := &container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: s.Name, Target: s.Fill.Dir, VolumeOptions: options}}}
-	if _, err := e.api.ContainerCreate(ctx, config, host, nil, nil, fill); err != nil {
+	v := mount.Mount{Type: mount.TypeVolume, Source: s.Name, Target: s.Fill.Dir, VolumeOptions: options}
+	cloned, err := e.cloneVolume(ctx, s, *config, v)
+	if err == nil && !cloned {
+		_, err = e.api.ContainerCreate(ctx, config, &container.HostConfig{Mounts: []mount.Mount{v}}, nil, nil, fill)
+	}
+	if err != nil {
 		err = fmt.Errorf("fill volume %s with image %s: %w", s.Name, s.Fill.Image, err)
 		return errors.Join(err, e.clearFill(context.WithoutCancel(ctx), s.Name, ctx.Err() == nil))
 	}
