@@ -7,6 +7,29 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
+// TestDown_LeavesWhatFillsAVolumeToItsRemoval: without it the volume could be one that somebody used since.
+func TestDown_LeavesWhatFillsAVolumeToItsRemoval(t *testing.T) {
+	filling := map[string]string{compose.LabelProject: "shop", compose.LabelService: "strake-fill", compose.LabelFilling: "shop_data", compose.LabelOneOff: "True"}
+	mark := compose.Container{ID: "mark", Name: compose.FillMark("shop_data"), Status: compose.Created, Labels: filling}
+	data := compose.Container{ID: "data", Name: compose.FillData("shop_data"), Status: compose.Running, Labels: filling}
+	volume := compose.Volume{Name: "shop_data", Labels: map[string]string{compose.LabelProject: "shop", compose.LabelVolume: "data"}}
+	for name, c := range map[string]struct {
+		there []compose.Container
+		want  bool
+	}{"while it is half filled": {[]compose.Container{mark, data}, false}, "when it is whole": {[]compose.Container{data}, true}} {
+		have := compose.State{Project: "shop", Volumes: []compose.Volume{volume}, Containers: c.there}
+		plan, err := compose.Down(nil, have, compose.DownOptions{Volumes: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		removed := slices.ContainsFunc(plan, func(s compose.Step) bool { return s.Op == compose.RemoveContainer && s.Target == "data" })
+		cleared := slices.ContainsFunc(plan, func(s compose.Step) bool { return s.Op == compose.RemoveVolume && s.Target == "shop_data" && s.Fill != nil })
+		if removed != c.want || cleared == c.want {
+			t.Errorf("%s: down removes its container: %v, and clears the volume: %v\n%v", name, removed, cleared, plan)
+		}
+	}
+}
+
 // TestDiff_RemovesWhatFilledAVolume: of a run that was killed when the volume was whole, the container stays which filled it; one that the
 // engine filled never ran, one of strake's own did.
 func TestDiff_RemovesWhatFilledAVolume(t *testing.T) {
