@@ -63,7 +63,9 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 		s := newSeeded(t, e)
 		whole := s.took(t, 0, "seed", "build")
 		s.must(t, 0, "up", "--seed")
-		saving, resetting := s.took(t, 0, "seed", "save", "kept"), s.took(t, 0, "seed", "reset", "--yes")
+		saving := s.took(t, 0, "seed", "save", "kept")
+		resetting := 0 // how many changes a reset makes
+		s.watch(t, func() { s.must(t, 0, "seed", "reset", "--yes") }, func() { resetting++ })
 		s.must(t, 0, "down", "-v", "-t", "0")
 		refused := 0
 		for seed := range seeds {
@@ -84,7 +86,7 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 			s.kill(t, version, time.Duration(rnd.Int64N(int64(saving))), "seed", "save", "kept", "--force")
 			s.must(t, version, "seed", "save", "kept", "--force")
 			s.checkData(t, seed, "changed", fmt.Sprint("more ", version)) // what the killed one stopped runs again
-			s.kill(t, version, time.Duration(rnd.Int64N(int64(resetting))), "seed", "reset", "--yes")
+			s.killAt(t, version, 1+rnd.IntN(resetting), "seed", "reset", "--yes")
 			if s.checkNotMixed(t, seed, version, mode, rnd) {
 				refused++
 			}
@@ -95,7 +97,10 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 			s.checkNothingLeft(t, seed)
 			s.must(t, version, "down", "-v", "-t", "0")
 		}
-		t.Logf("of %d killed resets that others took over from, %d were unfinished", seeds, refused)
+		t.Logf("of %d resets of %d changes that were killed and that others took over from, %d were unfinished", seeds, resetting, refused)
+		if refused == 0 {
+			t.Errorf("none of %d resets was killed half-way", seeds)
+		}
 	})
 }
 
