@@ -23,7 +23,9 @@ func TestDown_LeavesWhatFillsAVolumeToItsRemoval(t *testing.T) {
 			t.Fatal(err)
 		}
 		removed := slices.ContainsFunc(plan, func(s compose.Step) bool { return s.Op == compose.RemoveContainer && s.Target == "data" })
-		cleared := slices.ContainsFunc(plan, func(s compose.Step) bool { return s.Op == compose.RemoveVolume && s.Target == "shop_data" && s.Fill != nil })
+		cleared := slices.ContainsFunc(plan, func(s compose.Step) bool {
+			return s.Op == compose.RemoveVolume && s.Target == "shop_data" && s.Fill != nil
+		})
 		if removed != c.want || cleared == c.want {
 			t.Errorf("%s: down removes its container: %v, and clears the volume: %v\n%v", name, removed, cleared, plan)
 		}
