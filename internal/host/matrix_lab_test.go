@@ -69,7 +69,7 @@ func harms() []harm {
 		{name: "no capacity", fault: awslab.Fault{Code: "InsufficientInstanceCapacity", Times: 3}},
 		{name: "cut before", fault: awslab.Fault{Cut: awslab.Before, Times: 3}},
 		{name: "cut after", fault: awslab.Fault{Cut: awslab.After, Times: 3}},
-		{name: "killed before", kill: true},
+		{name: "killed before", fault: awslab.Fault{Cut: awslab.Before}, kill: true},
 		{name: "killed after", fault: awslab.Fault{Cut: awslab.After}, kill: true},
 	}
 }
