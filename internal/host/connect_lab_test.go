@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -167,13 +166,15 @@ func TestConnect_WithAMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer e.Close() // everything was asked
-		image, err := os.Open(savedWeb(t))
+		here, err := engine.Open(t.Context(), engine.Options{Host: lab.System(t).Host, Config: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer image.Close()
-		if err := e.Load(t.Context(), image); err != nil {
-			t.Errorf("Load = %v", err)
+		defer here.Close() // as above
+		sent, err := here.StreamTo(t.Context(), e, []string{"strake-lab/web:1", "strake-lab/busybox:1"}, nil)
+		t.Logf("images in %d KiB", sent>>10)
+		if err != nil || sent > 10<<20 {
+			t.Errorf("StreamTo = %d, %v, want the layer of both once", sent, err)
 		}
 		if got := onMachine(t, instance, "pgrep -fc '[s]ystem dial-stdio' || true"); got == "0" {
 			t.Error("no dial-stdio runs on the machine, want one for each connection")
@@ -190,14 +191,6 @@ func cutAnd(t *testing.T, c *host.Connection, n int, answers func() error) {
 		}
 		return answers()
 	})
-}
-
-// savedWeb is the archive of an image of the lab.
-func savedWeb(t *testing.T) string {
-	t.Helper()
-	file := t.TempDir() + "/web.tar"
-	lab.Docker(t, lab.System(t), "save", "-o", file, "strake-lab/web:1")
-	return file
 }
 
 // openedThrough is what the engine behind the connection's socket says of itself.
