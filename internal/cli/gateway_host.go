@@ -41,7 +41,7 @@ services:
   proxy:
     <<: *program
     command: [proxy]
-    ports: ["127.0.0.1:%[3]d:7080", "127.0.0.1:%[4]d:7443"]
+    ports: ["%[5]s:%[3]d:7080", "%[5]s:%[4]d:7443"]
     volumes: ["run:/run/strake", "data:/data"]
     healthcheck: {test: [CMD, /strake, gateway, ctl, ready], interval: 1m}
   controller:
@@ -60,6 +60,7 @@ type gatewayHost struct {
 	streams Streams
 	engine  *engine.Engine
 	owner   compose.ConvergeOptions
+	public  bool   // it is there for everybody, at the ports of the web
 	format  string // of URLs, once it is known
 }
 
@@ -74,7 +75,7 @@ func (g *gatewayHost) Address(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("start the gateway: %w", err)
 	}
-	g.format = "http://%s:" + strconv.Itoa(port)
+	g.format = urlsAt(port)
 	return g.format, nil
 }
 
@@ -90,7 +91,15 @@ func (g *gatewayHost) running(ctx context.Context) (string, error) {
 			return "", nil
 		}
 	}
-	return "http://%s:" + strconv.Itoa(port), nil
+	return urlsAt(port), nil
+}
+
+// urlsAt is how URLs are made for a port.
+func urlsAt(port int) string {
+	if port == 80 {
+		return "http://%s"
+	}
+	return "http://%s:" + strconv.Itoa(port)
 }
 
 // ensure makes the gateway run, and returns its port on this machine. One that runs already is left as it is unless this is another
@@ -164,8 +173,12 @@ func convergeGateway(ctx context.Context, h compose.Host, scope compose.Scope, p
 func (g *gatewayHost) project(ctx context.Context, ref string, have compose.State) (*compose.Project, error) {
 	http := orPort(publishedBy(have, gatewayHTTP), g.streams.getenv("STRAKE_GATEWAY_PORT"), gatewayHTTP)
 	https := orPort(publishedBy(have, gatewayHTTPS), g.streams.getenv("STRAKE_GATEWAY_TLS_PORT"), gatewayHTTPS)
+	at := "127.0.0.1"
+	if g.public {
+		http, https, at = 80, 443, "0.0.0.0"
+	}
 	return compose.Load(ctx, compose.LoadOptions{Files: []string{"-"}, Dir: os.TempDir(), Name: gatewayProject,
-		Stdin: strings.NewReader(fmt.Sprintf(gatewayFile, ref, g.engine.SocketThere(), http, https))})
+		Stdin: strings.NewReader(fmt.Sprintf(gatewayFile, ref, g.engine.SocketThere(), http, https, at))})
 }
 
 // publishedBy is the host port of the proxy's port; 0 if it is not published.

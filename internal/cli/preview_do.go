@@ -29,7 +29,12 @@ func previewOpen(ctx context.Context, s Streams, o previewOptions) error {
 	if open.PasswordHash, err = passwordIn(s, o.PasswordFile); err != nil {
 		return err
 	}
-	p, err := w.manager.Open(ctx, open)
+	var p previews.Preview
+	if w.ec2 != nil {
+		p, err = w.openOnEC2(ctx, s, o, open)
+	} else {
+		p, err = w.manager.Open(ctx, open)
+	}
 	if err == nil {
 		err = w.signed(ctx, &p)
 	}
@@ -125,6 +130,9 @@ func previewClose(ctx context.Context, s Streams, o previewOptions) error {
 		return err
 	}
 	defer w.close()
+	if w.ec2 != nil {
+		return w.closeOnEC2(ctx, s, o)
+	}
 	if !o.Yes {
 		p, err := w.manager.Show(ctx, w.project, o.ID)
 		if err != nil {
@@ -224,6 +232,9 @@ func previewExtend(ctx context.Context, s Streams, o previewOptions) error {
 			by = w.policy.TTL
 		}
 		end, err := w.manager.Extend(ctx, w.project, o.ID, by)
+		if err == nil && w.ec2 != nil {
+			err = w.ec2.cloud.Extend(ctx, w.ec2.machine, w.ec2.way, end)
+		}
 		if err != nil {
 			return err
 		}
@@ -239,6 +250,9 @@ func previewExtend(ctx context.Context, s Streams, o previewOptions) error {
 // previewSync leaves what should exist and nothing else.
 func previewSync(ctx context.Context, s Streams, o previewOptions) error {
 	return onManager(ctx, s, o, "preview sync", func(w *previewing) error {
+		if w.ec2 != nil {
+			return w.syncOnEC2(ctx, s, o)
+		}
 		done, err := w.manager.Sync(ctx, w.project, previews.SyncOptions{Open: o.OpenPullRequests})
 		if o.JSON {
 			return errors.Join(printJSON(s.Out, done), err)
@@ -263,6 +277,11 @@ func onManager(ctx context.Context, s Streams, o previewOptions, command string,
 		return err
 	}
 	defer w.close()
+	if w.ec2 != nil && o.ID != "" {
+		if err := w.reach(ctx, s, o.ID); err != nil {
+			return err
+		}
+	}
 	return do(w)
 }
 

@@ -46,6 +46,9 @@ func previewList(ctx context.Context, s Streams, o previewOptions) error {
 	if o.All {
 		project = ""
 	}
+	if w.ec2 != nil {
+		return w.listOnEC2(ctx, s, o)
+	}
 	all, err := w.manager.List(ctx, project)
 	if err != nil {
 		return err
@@ -101,6 +104,12 @@ func shownPreview(ctx context.Context, s Streams, o previewOptions, command stri
 	w, err := beginPreviews(ctx, s, o, command)
 	if err != nil {
 		return nil, previews.Preview{}, err
+	}
+	if w.ec2 != nil {
+		if err := w.reach(ctx, s, o.ID); err != nil {
+			w.close()
+			return nil, previews.Preview{}, err
+		}
 	}
 	p, err := w.manager.Show(ctx, w.project, o.ID)
 	if err == nil {

@@ -23,6 +23,7 @@ type previewSources struct {
 	warn    func(string)
 	policy  *previews.Policy // once it was read
 	engine  *engine.Engine   // on which previews run
+	here    *engine.Engine   // this machine's, where previews run elsewhere; nil where there is none
 }
 
 var _ previews.Sources = (*previewSources)(nil)

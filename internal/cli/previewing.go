@@ -26,16 +26,25 @@ type previewing struct {
 	manager *previews.Manager
 	project string
 	policy  compose.PreviewSettings
+	sources *previewSources
+	claim   compose.ConvergeOptions
 	show    *progress
+	ec2     *machined // where previews run on machines of EC2; nil elsewhere
 }
 
 // close gives up the engine.
 func (w *previewing) close() {
 	w.show.close()
-	_ = w.engine.Close() // everything was asked and answered
+	closeUnused(w.engine) // everything was asked and answered
+	if w.ec2 != nil && w.ec2.way != nil {
+		if err := w.ec2.way.Close(context.Background()); err != nil {
+			w.show.warn(err.Error())
+		}
+	}
 }
 
-// beginPreviews connects to the engine and reads the policy of the project's default branch.
+// beginPreviews reads the policy of the project's default branch and connects to the engine. Where previews run on machines of EC2 there is none
+// before reach or launch.
 func beginPreviews(ctx context.Context, s Streams, o previewOptions, command string) (*previewing, error) {
 	w := &previewing{show: newProgress(s, o.JSON, "reading the project")}
 	sources, err := newPreviewSources(s, o.Project, w.show.warn)
@@ -45,21 +54,40 @@ func beginPreviews(ctx context.Context, s Streams, o previewOptions, command str
 	var policy previews.Policy
 	var both errgroup.Group
 	both.Go(func() (err error) { policy, err = sources.Policy(ctx); return err })
-	both.Go(func() (err error) { w.engine, err = open(ctx, s, o.Project); return err })
-	if err := both.Wait(); err != nil {
+	var e *engine.Engine
+	var openErr error
+	both.Go(func() error { e, openErr = open(ctx, s, o.Project); return nil })
+	err = both.Wait()
+	w.sources, w.project, w.policy = sources, policy.Project, policy.Settings.Previews.WithDefaults(policy.Project)
+	away := err == nil && w.policy.Host == compose.HostEC2
+	if err == nil && !away {
+		err = openErr
+	}
+	if err != nil {
 		w.show.close()
-		closeUnused(w.engine)
+		closeUnused(e)
 		return nil, err
 	}
-	e := w.engine
-	sources.engine = e
-	w.project, w.policy = policy.Project, policy.Settings.Previews.WithDefaults(policy.Project)
-	claim := compose.ConvergeOptions{Owner: owner(s, command), Alive: isAlive, NoWait: o.NoWait, Planned: w.show.planned,
+	w.claim = compose.ConvergeOptions{Owner: owner(s, command), Alive: isAlive, NoWait: o.NoWait, Planned: w.show.planned,
 		Held: func(held *compose.HeldError) { w.show.warn("waiting: " + held.Error()) }, Run: compose.RunOptions{Note: w.show.note}}
-	w.manager = &previews.Manager{Host: previewHost{e}, Router: &gatewayHost{streams: s, engine: e, owner: claim},
-		Seeds: previewSeeds{s, e, o.Project, sources.dir}, Sources: sources, HostName: "local", Claim: claim, Version: buildVersion(), Now: s.Now,
-		Inputs: compose.InputOptions{CacheDir: cacheDir(s)}, Note: w.show.say}
+	if away {
+		sources.here = e // nil where there is none: images are had elsewhere then
+		return w, w.onEC2(ctx, s)
+	}
+	w.use(s, e)
 	return w, nil
+}
+
+// use has the previews be on an engine.
+func (w *previewing) use(s Streams, e *engine.Engine) {
+	w.engine, w.sources.engine = e, e
+	router, name := &gatewayHost{streams: s, engine: e, owner: w.claim}, string(compose.HostLocal)
+	if w.ec2 != nil {
+		router.public, name = true, string(compose.HostEC2)
+	}
+	w.manager = &previews.Manager{Host: previewHost{e}, Router: router,
+		Seeds: previewSeeds{s, e, w.sources.options, w.sources.dir}, Sources: w.sources, HostName: name, Claim: w.claim, Version: buildVersion(), Now: s.Now,
+		Inputs: compose.InputOptions{CacheDir: cacheDir(s)}, Note: w.show.say}
 }
 
 // previewHost is an engine as previews need it.

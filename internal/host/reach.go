@@ -72,7 +72,7 @@ func (c *Cloud) Reach(ctx context.Context, m Machine) (w *Way, err error) {
 // booted returns when the script of the first boot has ended.
 func (c *Cloud) booted(ctx context.Context, w *Way) error {
 	return until(ctx, func() (bool, error) {
-		out, err := w.Run(ctx, "test -e /var/lib/strake/ready && echo ready || true", nil)
+		out, err := w.Run(ctx, "sudo test -e /var/lib/strake/ready && echo ready || true", nil)
 		return err == nil && strings.TrimSpace(string(out)) == "ready", ctx.Err()
 	})
 }

@@ -1,0 +1,232 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/host"
+	"github.com/strake-dev/strake/previews"
+)
+
+// machined is what commands on previews need where these run on machines of EC2.
+type machined struct {
+	cloud   *host.Cloud
+	way     *host.Way // to the machine of one preview, once it was reached
+	machine host.Machine
+}
+
+// onEC2 has the previews of a project run on machines of EC2.
+func (w *previewing) onEC2(ctx context.Context, s Streams) (err error) {
+	w.ec2 = &machined{}
+	w.ec2.cloud, err = host.Open(ctx, host.Options{Project: w.project, Settings: w.policy.EC2, Now: s.Now, Alive: isAlive, Note: w.show.say,
+		From: func(ctx context.Context) (netip.Addr, error) { return ownAddress(ctx, s) }})
+	return err
+}
+
+// addressService says from which address a request comes. Source: AWS, VPC documentation, which uses it for rules of security groups.
+const addressService = "https://checkip.amazonaws.com"
+
+// ownAddress is the address under which this machine is seen outside: what STRAKE_EC2_FROM says, or what AWS sees.
+func ownAddress(ctx context.Context, s Streams) (netip.Addr, error) {
+	text := s.getenv("STRAKE_EC2_FROM")
+	if text == "" {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, addressService, nil)
+		if err != nil {
+			return netip.Addr{}, err
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return netip.Addr{}, &compose.HintedError{Err: fmt.Errorf("find out from which address machines are reached: %w", err), Next: "set STRAKE_EC2_FROM to this machine's address outside"}
+		}
+		defer answer.Body.Close() // only read
+		body, err := io.ReadAll(io.LimitReader(answer.Body, 100))
+		if err != nil {
+			return netip.Addr{}, fmt.Errorf("find out from which address machines are reached: %w", err)
+		}
+		text = strings.TrimSpace(string(body))
+	}
+	at, err := netip.ParseAddr(text)
+	if err != nil {
+		return at, &compose.HintedError{Err: fmt.Errorf("%q is no address from which machines are reached", text), Next: "set STRAKE_EC2_FROM to this machine's address outside"}
+	}
+	return at, nil
+}
+
+// launch makes the machine of a preview be there, and connects to its engine.
+func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) error {
+	id, target, err := w.targetOf(ctx, o)
+	if err != nil {
+		return err
+	}
+	all, err := w.ec2.cloud.Machines(ctx)
+	if err != nil {
+		return err
+	}
+	if _, ok := host.Of(all, id); !ok {
+		if err := w.affords(all); err != nil {
+			return err
+		}
+	}
+	now := s.Now()
+	ttl := cmp.Or(o.TTL, w.policy.TTL)
+	l := host.Lease{Preview: id, Commit: target.ID, Owner: owner(s, "preview open"), Expires: now.Add(min(ttl, w.policy.MaxAge)), Ends: now.Add(w.policy.MaxAge)}
+	m, err := w.ec2.cloud.Launch(ctx, l)
+	if err != nil {
+		return err
+	}
+	return w.connect(ctx, s, m)
+}
+
+// targetOf is the ID of the preview of a change, and its commit.
+func (w *previewing) targetOf(ctx context.Context, o previewOptions) (string, previews.Target, error) {
+	target, err := w.sources.Resolve(ctx, o.Change)
+	if err != nil {
+		return "", target, err
+	}
+	change := o.Change
+	if change.Commit != "" {
+		change.Commit = target.ID
+	}
+	id, err := change.Slug()
+	return id, target, err
+}
+
+// affords refuses a machine for which the budget has no room.
+func (w *previewing) affords(all []host.Machine) error {
+	live := slices.DeleteFunc(slices.Clone(all), func(m host.Machine) bool { return !m.Live() })
+	if len(live) >= w.policy.Budget.Previews {
+		full := &previews.BudgetError{Allowed: w.policy.Budget.Previews}
+		slices.SortFunc(live, func(a, b host.Machine) int { return a.Launched.Compare(b.Launched) })
+		for _, m := range live {
+			full.There = append(full.There, m.Preview)
+		}
+		return full
+	}
+	sum := compose.Dollars(0)
+	for _, m := range live {
+		sum += m.Hourly
+	}
+	more := host.Hourly(w.policy.EC2.Types[0], false, w.policy.EC2)
+	if most := w.policy.Budget.Hourly; most > 0 && sum+more > most {
+		return &compose.HintedError{Err: fmt.Errorf("the machines of %s cost about %s an hour, and one more about %s: the budget is %s", plural(len(live), "preview"), sum, more, most),
+			Next: "close previews that nobody needs, or raise x-strake.previews.budget.hourly"}
+	}
+	return nil
+}
+
+// reach connects to the machine of a preview that is there.
+func (w *previewing) reach(ctx context.Context, s Streams, id string) error {
+	all, err := w.ec2.cloud.Machines(ctx)
+	if err != nil {
+		return err
+	}
+	m, ok := host.Of(all, id)
+	if !ok {
+		return &compose.HintedError{Err: fmt.Errorf("%w %s of %s", previews.ErrNoPreview, id, w.project), Next: "strake preview list shows those that are there"}
+	}
+	if m.State != "running" {
+		return &compose.HintedError{Err: fmt.Errorf("the machine of preview %s is %s", id, m.State), Next: "strake preview open " + id + " starts it"}
+	}
+	return w.connect(ctx, s, m)
+}
+
+// connect connects to a machine, whose engine is that of the previews from then on.
+func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) error {
+	way, err := w.ec2.cloud.Reach(ctx, m)
+	if err != nil {
+		return err
+	}
+	w.ec2.way, w.ec2.machine = way, m
+	e, err := engine.Open(ctx, engine.Options{Host: "unix://" + way.Socket(), Remote: m.ID, Getenv: s.getenv})
+	if err != nil {
+		return err
+	}
+	w.use(s, e)
+	if domain := w.policy.EC2.Wildcard; domain != "" && w.sources.policy != nil {
+		w.sources.policy.Settings.Previews.Domain = strings.ReplaceAll(m.Address, ".", "-") + "." + domain
+	}
+	return nil
+}
+
+// openOnEC2 opens or updates a preview on its machine. What the connection broke off is begun again: an open goes on where it was.
+func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions, open previews.OpenOptions) (p previews.Preview, err error) {
+	if err := w.launch(ctx, s, o); err != nil {
+		return p, err
+	}
+	for range 5 {
+		cuts := w.ec2.way.Cuts()
+		if p, err = w.manager.Open(ctx, open); err == nil || ctx.Err() != nil || !w.wasCut(ctx, cuts) {
+			break
+		}
+		w.show.warn("the connection to " + w.ec2.machine.ID + " broke off: going on where it was")
+	}
+	m := w.ec2.machine
+	tags := map[string]string{host.TagState: string(p.State), host.TagCommit: p.Commit, host.TagURL: p.URL}
+	if p.State != previews.Ready && p.State != previews.Failed {
+		delete(tags, host.TagState)
+	}
+	markCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	errs := []error{err, w.ec2.cloud.Mark(markCtx, m, tags)}
+	if !p.Expires.IsZero() && !p.Expires.Truncate(time.Second).Equal(m.Expires) {
+		errs = append(errs, w.ec2.cloud.Extend(markCtx, m, w.ec2.way, p.Expires))
+	}
+	return p, errors.Join(errs...)
+}
+
+// wasCut waits a moment for a connection that breaks off to be made again, and says whether that happened.
+func (w *previewing) wasCut(ctx context.Context, before int) bool {
+	if w.ec2.way.Cuts() > before {
+		return true
+	}
+	if _, err := w.ec2.way.Run(ctx, "true", nil); err == nil {
+		return false // it holds: the error was another one
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for tick := time.NewTicker(200 * time.Millisecond); ; {
+		select {
+		case <-tick.C:
+			if w.ec2.way.Cuts() > before {
+				return true
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// listOfMachines are the previews of machines, as their tags say it.
+func (w *previewing) listOfMachines(ctx context.Context) ([]previews.Preview, map[string]host.Machine, error) {
+	all, err := w.ec2.cloud.Machines(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	byID := map[string]host.Machine{}
+	var list []previews.Preview
+	for _, m := range all {
+		if one, ok := host.Of(all, m.Preview); !ok || one.ID != m.ID {
+			continue
+		}
+		byID[m.Preview] = m
+		p := previews.Preview{ID: m.Preview, Project: m.Project, Stack: m.Project + "-" + m.Preview, Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
+			Created: m.Launched, Expires: m.Expires, Ends: m.Ends}
+		if _, err := fmt.Sscanf(m.Preview, "pr-%d", &p.PR); err != nil {
+			p.PR = 0
+		}
+		list = append(list, p)
+	}
+	return list, byID, nil
+}
