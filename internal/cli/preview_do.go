@@ -300,7 +300,12 @@ func onStackOf(ctx context.Context, s Streams, o previewOptions, service string,
 	if c, err := runningOf(ctx, w.engine, p, service); err == nil {
 		project.Name = c.Labels[compose.LabelProject]
 	}
-	w.close()
+	if w.ec2 == nil {
+		w.close()
+	} else {
+		defer w.close() // its engine is reached through it
+		project.Host, project.Remote = "unix://"+w.ec2.way.Socket(), w.ec2.machine.ID
+	}
 	s.Dir = "/" // what runs is known by its labels
 	return do(ctx, s, project)
 }

@@ -21,6 +21,7 @@ type previewSources struct {
 	dir     string // of the project in the checkout
 	trees   string // where the files of previews' commits are
 	warn    func(string)
+	say     func(string)
 	policy  *previews.Policy // once it was read
 	engine  *engine.Engine   // on which previews run
 	here    *engine.Engine   // this machine's, where previews run elsewhere; nil where there is none
@@ -111,6 +112,9 @@ func (v *previewSources) Load(ctx context.Context, root string, policy previews.
 	}
 	for _, w := range p.Warnings {
 		v.warn(w)
+	}
+	if err := v.supply(ctx, p); err != nil {
+		return nil, err
 	}
 	return previewStandIns(ctx, v.streams, p, v.engine)
 }

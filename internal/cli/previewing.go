@@ -36,6 +36,9 @@ type previewing struct {
 func (w *previewing) close() {
 	w.show.close()
 	closeUnused(w.engine) // everything was asked and answered
+	if w.sources != nil {
+		closeUnused(w.sources.here)
+	}
 	if w.ec2 != nil && w.ec2.way != nil {
 		if err := w.ec2.way.Close(context.Background()); err != nil {
 			w.show.warn(err.Error())
@@ -51,6 +54,7 @@ func beginPreviews(ctx context.Context, s Streams, o previewOptions, command str
 	if err != nil {
 		return nil, err
 	}
+	sources.say = w.show.say
 	var policy previews.Policy
 	var both errgroup.Group
 	both.Go(func() (err error) { policy, err = sources.Policy(ctx); return err })

@@ -91,7 +91,7 @@ func Pinned(refs []string, have compose.State, former *Lock) (*Lock, error) {
 			errs = append(errs, &compose.HintedError{Err: fmt.Errorf("image %s is not here", ref), Next: "run strake pull, and lock again"})
 			continue
 		}
-		pin := &Pin{Digest: digestOf(ref, image), Platforms: map[string]PinnedOne{}}
+		pin := &Pin{Digest: DigestOf(ref, image), Platforms: map[string]PinnedOne{}}
 		if former != nil {
 			if was := former.Images[ref]; was != nil && was.Digest == pin.Digest && pin.Digest != "" {
 				maps.Copy(pin.Platforms, was.Platforms)
@@ -103,8 +103,9 @@ func Pinned(refs []string, have compose.State, former *Lock) (*Lock, error) {
 	return l, errors.Join(errs...)
 }
 
-// digestOf is by what the registry of a reference has an image; "" where it came from none.
-func digestOf(ref string, image compose.Image) string {
+// DigestOf is by what the registry of a reference has an image; "" where it came from none. An engine that keeps images in containerd says one also of
+// what it built itself.
+func DigestOf(ref string, image compose.Image) string {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
 		return ""
