@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -229,6 +230,23 @@ func TestArchitecture_FileLength(t *testing.T) {
 		}
 		if n := strings.Count(string(text), "\n"); n > 400 && !isGenerated(string(text)) {
 			t.Errorf("%s has %d lines, want 400 at most: take apart what it does", s.file, n)
+		}
+	}
+}
+
+// The SDK of EC2 has 700 operations, and an interface that its client is given as has all of them in the program: it was 35 MB larger.
+func TestArchitecture_NoClientOfEC2IsAnInterface(t *testing.T) {
+	given := regexp.MustCompile(`ec2\.New\w+(Paginator|Waiter)\(`)
+	for _, s := range sources(t, "../..") {
+		if strings.HasSuffix(s.file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("../..", s.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := given.Find(text); found != nil {
+			t.Errorf("%s calls %s, which takes the client as an interface: ask for pages with internal/host's pages", s.file, found)
 		}
 	}
 }

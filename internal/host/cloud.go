@@ -138,3 +138,19 @@ func until(ctx context.Context, do func() (done bool, err error)) error {
 		}
 	}
 }
+
+// pages asks for one page after the other; ask returns the token of the next, nil or "" after the last. The SDK's paginators take their client as an
+// interface, with which all of its operations get into the program: 35 MB.
+func pages(ask func(token *string) (next *string, err error)) error {
+	var token *string
+	for {
+		next, err := ask(token)
+		switch {
+		case err != nil || next == nil || *next == "":
+			return err
+		case token != nil && *next == *token:
+			return errors.New("AWS gives the same page again and again")
+		}
+		token = next
+	}
+}

@@ -27,9 +27,15 @@ func (c *Cloud) Machines(ctx context.Context) ([]Machine, error) {
 // machines are the project's machines that some filters let through.
 func (c *Cloud) machines(ctx context.Context, filters ...types.Filter) ([]Machine, error) {
 	var all []Machine
-	pages := ec2.NewDescribeInstancesPaginator(c.ec2, &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(pageSize)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(pageSize)}
+	for _, f := range filters {
+		if aws.ToString(f.Name) == "instance-id" {
+			in.MaxResults = nil // one or a few
+		}
+	}
+	err := pages(func(token *string) (*string, error) {
+		in.NextToken = token
+		page, err := c.ec2.DescribeInstances(ctx, in)
 		if err != nil {
 			return nil, explain("list the machines of "+c.Project, err)
 		}
@@ -40,14 +46,15 @@ func (c *Cloud) machines(ctx context.Context, filters ...types.Filter) ([]Machin
 				}
 			}
 		}
-	}
+		return page.NextToken, nil
+	})
 	slices.SortFunc(all, func(a, b Machine) int {
 		if n := strings.Compare(a.Preview, b.Preview); n != 0 {
 			return n
 		}
 		return a.Lease - b.Lease
 	})
-	return all, nil
+	return all, err
 }
 
 // machineOf is an instance as its tags say it.

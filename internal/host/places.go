@@ -25,15 +25,19 @@ func (c *Cloud) places(ctx context.Context) ([]place, error) {
 		in.Filters = []types.Filter{filterOf("default-for-az", "true")}
 	}
 	var all []place
-	pages := ec2.NewDescribeSubnetsPaginator(c.ec2, in)
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	err := pages(func(token *string) (*string, error) {
+		in.NextToken = token
+		page, err := c.ec2.DescribeSubnets(ctx, in)
 		if err != nil {
 			return nil, explain("look for subnets", err)
 		}
 		for _, s := range page.Subnets {
 			all = append(all, place{aws.ToString(s.SubnetId), aws.ToString(s.VpcId)})
 		}
+		return page.NextToken, nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(all) == 0 {
 		return nil, &compose.HintedError{Err: errors.New("there is no default VPC with a subnet in " + c.Settings.Region), Next: "name subnets in x-strake.previews.ec2.subnets"}

@@ -75,9 +75,8 @@ func (c *Cloud) mine() []types.Filter { return []types.Filter{filterOf("tag:"+Ta
 
 // volumes are disks that no machine has: one that is attached goes with it.
 func (c *Cloud) volumes(ctx context.Context) (all []Thing, err error) {
-	pages := ec2.NewDescribeVolumesPaginator(c.ec2, &ec2.DescribeVolumesInput{Filters: append(c.mine(), filterOf("status", "available", "error"))})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	err = pages(func(token *string) (*string, error) {
+		page, err := c.ec2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{NextToken: token, Filters: append(c.mine(), filterOf("status", "available", "error"))})
 		if err != nil {
 			return nil, explain("list the volumes of "+c.Project, err)
 		}
@@ -87,15 +86,15 @@ func (c *Cloud) volumes(ctx context.Context) (all []Thing, err error) {
 				all = append(all, t)
 			}
 		}
-	}
-	return all, nil
+		return page.NextToken, nil
+	})
+	return all, err
 }
 
 // interfaces are network interfaces that no machine has.
 func (c *Cloud) interfaces(ctx context.Context) (all []Thing, err error) {
-	pages := ec2.NewDescribeNetworkInterfacesPaginator(c.ec2, &ec2.DescribeNetworkInterfacesInput{Filters: append(c.mine(), filterOf("status", "available"))})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	err = pages(func(token *string) (*string, error) {
+		page, err := c.ec2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NextToken: token, Filters: append(c.mine(), filterOf("status", "available"))})
 		if err != nil {
 			return nil, explain("list the network interfaces of "+c.Project, err)
 		}
@@ -105,15 +104,15 @@ func (c *Cloud) interfaces(ctx context.Context) (all []Thing, err error) {
 				all = append(all, t)
 			}
 		}
-	}
-	return all, nil
+		return page.NextToken, nil
+	})
+	return all, err
 }
 
 // groups are security groups whose name is that of their lease.
 func (c *Cloud) groups(ctx context.Context) (all []Thing, err error) {
-	pages := ec2.NewDescribeSecurityGroupsPaginator(c.ec2, &ec2.DescribeSecurityGroupsInput{Filters: c.mine()})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	err = pages(func(token *string) (*string, error) {
+		page, err := c.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{NextToken: token, Filters: c.mine()})
 		if err != nil {
 			return nil, explain("list the security groups of "+c.Project, err)
 		}
@@ -123,16 +122,16 @@ func (c *Cloud) groups(ctx context.Context) (all []Thing, err error) {
 				all = append(all, t)
 			}
 		}
-	}
-	return all, nil
+		return page.NextToken, nil
+	})
+	return all, err
 }
 
 // parameters are the host keys of leases; whose they are says their name, and their owner nobody.
 func (c *Cloud) parameters(ctx context.Context) (all []Thing, err error) {
 	path := c.parameterPath() + "previews/"
-	pages := ssm.NewGetParametersByPathPaginator(c.ssm, &ssm.GetParametersByPathInput{Path: &path, Recursive: aws.Bool(true)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	err = pages(func(token *string) (*string, error) {
+		page, err := c.ssm.GetParametersByPath(ctx, &ssm.GetParametersByPathInput{NextToken: token, Path: &path, Recursive: aws.Bool(true)})
 		if err != nil {
 			return nil, explain("list the parameters of "+c.Project, err)
 		}
@@ -145,7 +144,8 @@ func (c *Cloud) parameters(ctx context.Context) (all []Thing, err error) {
 				all = append(all, Thing{Kind: KindParameter, ID: *p.Name, Preview: parts[0], Lease: n, Since: aws.ToTime(p.LastModifiedDate).UTC()})
 			}
 		}
-	}
+		return page.NextToken, nil
+	})
 	slices.SortFunc(all, func(a, b Thing) int { return strings.Compare(a.ID, b.ID) })
-	return all, nil
+	return all, err
 }
