@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -87,18 +88,36 @@ func TestPreview_OnEC2(t *testing.T) {
 			return all
 		}
 		began := time.Now()
-		t.Log(must("open", "--branch", "main"))
+		r.push(t, "v1", "8000")
+		t.Log(must("open", "42"))
 		t.Logf("opened in %s", time.Since(began).Round(time.Millisecond))
 		all := list()
 		if len(all) != 1 || all[0].State != "ready" || all[0].Machine.State != "running" || !strings.HasSuffix(all[0].URL, ".lab.test") {
 			t.Fatalf("list --json = %+v, want one that is ready", all)
 		}
 		p := all[0]
-		if page := pageAt(t, p.URL, p.Machine.Address); page != "200 v0" {
-			t.Errorf("its page is %q, want v0", page)
+		if page := pageAt(t, p.URL, p.Machine.Address); page != "200 v1" {
+			t.Errorf("its page is %q, want v1", page)
 		}
 		if out := must("show", p.ID); !strings.Contains(out, "ready") {
 			t.Errorf("show = %s", out)
+		}
+		r.push(t, "v2", "8000")
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				if _, err := r.try(t, 0, "preview", "open", "42"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		all = list()
+		if len(all) != 1 || all[0].Machine.ID != p.Machine.ID || all[0].Commit == p.Commit {
+			t.Errorf("after two opens at once list --json = %+v, want %s with a newer commit", all, p.Machine.ID)
+		}
+		if page := pageAt(t, p.URL, p.Machine.Address); page != "200 v2" {
+			t.Errorf("after the update its page is %q, want v2", page)
 		}
 		must("extend", p.ID, "100h")
 		if after := list()[0]; !after.Expires.After(p.Expires) {
