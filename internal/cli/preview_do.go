@@ -198,6 +198,9 @@ func previewURL(ctx context.Context, s Streams, o previewOptions, path string) e
 // previewSleep sends a preview to sleep.
 func previewSleep(ctx context.Context, s Streams, o previewOptions) error {
 	return onManager(ctx, s, o, "preview sleep", func(w *previewing) error {
+		if w.ec2 != nil {
+			return &compose.HintedError{Err: errors.New("a machine that sleeps costs as much as one that does not: its sleep is not there yet"), Next: "strake preview close " + o.ID + " ends it, and open makes it anew"}
+		}
 		if err := w.manager.Sleep(ctx, w.project, o.ID); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,8 +119,16 @@ func (w *previewing) affords(all []host.Machine) error {
 	for _, m := range live {
 		sum += m.Hourly
 	}
-	more := host.Hourly(w.policy.EC2.Types[0], false, w.policy.EC2)
-	if most := w.policy.Budget.Hourly; most > 0 && sum+more > most {
+	more := compose.Dollars(0)
+	most := w.policy.Budget.Hourly
+	for _, kind := range w.policy.EC2.Types { // it may be any of them
+		price := host.Hourly(kind, false, w.policy.EC2)
+		if price == 0 && most > 0 {
+			return &compose.HintedError{Err: fmt.Errorf("there is a budget of %s an hour, and the price of %s is not known", most, kind), Next: "name other types in x-strake.previews.ec2.type, or take budget.hourly out"}
+		}
+		more = max(more, price)
+	}
+	if most > 0 && sum+more > most {
 		return &compose.HintedError{Err: fmt.Errorf("the machines of %s cost about %s an hour, and one more about %s: the budget is %s", plural(len(live), "preview"), sum, more, most),
 			Next: "close previews that nobody needs, or raise x-strake.previews.budget.hourly"}
 	}
@@ -144,16 +153,20 @@ func (w *previewing) reach(ctx context.Context, s Streams, id string) error {
 
 // connect connects to a machine, whose engine is that of the previews from then on.
 func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) error {
+	w.ec2.machine = m
 	way, err := w.ec2.cloud.Reach(ctx, m)
 	if err != nil {
 		return err
 	}
-	w.ec2.way, w.ec2.machine = way, m
+	w.ec2.way = way
 	e, err := engine.Open(ctx, engine.Options{Host: "unix://" + way.Socket(), Remote: m.ID, Getenv: s.getenv})
 	if err != nil {
 		return err
 	}
 	w.use(s, e)
+	if w.sources.policy != nil && w.policy.Access == "" { // who knows the address is not meant to be everybody
+		w.sources.policy.Settings.Previews.Access = compose.AccessLink
+	}
 	if domain := w.policy.EC2.Wildcard; domain != "" && w.sources.policy != nil {
 		w.sources.policy.Settings.Previews.Domain = strings.ReplaceAll(m.Address, ".", "-") + "." + domain
 	}
@@ -163,7 +176,18 @@ func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) err
 // openOnEC2 opens or updates a preview on its machine. What the connection broke off is begun again: an open goes on where it was.
 func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions, open previews.OpenOptions) (p previews.Preview, err error) {
 	if err := w.launch(ctx, s, o); err != nil {
+		if m := w.ec2.machine; m.ID != "" {
+			err = fmt.Errorf("%w; machine %s runs until its lease ends at %s", err, m.ID, m.Expires.Local().Format("2006-01-02 15:04"))
+			return p, &compose.HintedError{Err: err, Next: "run it again, it goes on where it was; strake preview close " + o.ID + " --yes ends the machine"}
+		}
 		return p, err
+	}
+	end := s.Now().Add(min(cmp.Or(o.TTL, w.policy.TTL), w.policy.MaxAge))
+	if m := w.ec2.machine; end.After(m.Expires) && (m.Ends.IsZero() || !end.After(m.Ends)) { // it must not end itself while it is updated
+		if err := w.ec2.cloud.Extend(ctx, m, w.ec2.way, end); err != nil {
+			return p, err
+		}
+		w.ec2.machine.Expires = end.UTC().Truncate(time.Second)
 	}
 	for range 5 {
 		cuts := w.ec2.way.Cuts()
@@ -171,6 +195,10 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 			break
 		}
 		w.show.warn("the connection to " + w.ec2.machine.ID + " broke off: going on where it was")
+		own := owner(s, "preview open")
+		w.manager.Claim.Alive = func(o compose.Owner) bool { // a claim that this process could not give back is nobody's
+			return isAlive(o) && !(o.Machine == own.Machine && o.Boot == own.Boot && o.PID == own.PID)
+		}
 	}
 	m := w.ec2.machine
 	tags := map[string]string{host.TagState: string(p.State), host.TagCommit: p.Commit, host.TagURL: p.URL}
@@ -192,11 +220,16 @@ func (w *previewing) wasCut(ctx context.Context, before int) bool {
 		return true
 	}
 	if _, err := w.ec2.way.Run(ctx, "true", nil); err == nil {
-		return false // it holds: the error was another one
+		return w.ec2.way.Cuts() > before // else it holds, and the error was another one
+	}
+	if _, err := w.ec2.cloud.LetIn(ctx, w.ec2.machine); err != nil { // another command may have closed it behind itself
+		w.show.warn(err.Error())
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for tick := time.NewTicker(200 * time.Millisecond); ; {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
 		select {
 		case <-tick.C:
 			if w.ec2.way.Cuts() > before {
@@ -206,6 +239,15 @@ func (w *previewing) wasCut(ctx context.Context, before int) bool {
 			return false
 		}
 	}
+}
+
+// pullRequestOf is the number of the pull request that a preview is of; 0 for one of a branch, whatever that is called.
+func pullRequestOf(id string) int {
+	n, err := strconv.Atoi(strings.TrimPrefix(id, "pr-"))
+	if slug, slugErr := previews.PullRequestSlug(n); err != nil || slugErr != nil || slug != id {
+		return 0
+	}
+	return n
 }
 
 // listOfMachines are the previews of machines, as their tags say it.
@@ -223,9 +265,7 @@ func (w *previewing) listOfMachines(ctx context.Context) ([]previews.Preview, ma
 		byID[m.Preview] = m
 		p := previews.Preview{ID: m.Preview, Project: m.Project, Stack: m.Project + "-" + m.Preview, Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
 			Created: m.Launched, Expires: m.Expires, Ends: m.Ends}
-		if _, err := fmt.Sscanf(m.Preview, "pr-%d", &p.PR); err != nil {
-			p.PR = 0
-		}
+		p.PR = pullRequestOf(m.Preview)
 		list = append(list, p)
 	}
 	return list, byID, nil

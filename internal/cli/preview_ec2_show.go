@@ -114,8 +114,7 @@ func (w *previewing) treesOf(ctx context.Context, id string) []string {
 // syncOnEC2 removes what no lease covers, and the previews of pull requests that are not open.
 func (w *previewing) syncOnEC2(ctx context.Context, s Streams, o previewOptions) error {
 	wanted := func(m host.Machine) string {
-		var n int
-		if _, err := fmt.Sscanf(m.Preview, "pr-%d", &n); err == nil && o.OpenPullRequests != nil && !slices.Contains(o.OpenPullRequests, n) {
+		if n := pullRequestOf(m.Preview); n > 0 && o.OpenPullRequests != nil && !slices.Contains(o.OpenPullRequests, n) {
 			return "its pull request is not open"
 		}
 		return ""

@@ -24,6 +24,7 @@ type previewSources struct {
 	say     func(string)
 	policy  *previews.Policy // once it was read
 	engine  *engine.Engine   // on which previews run
+	named   map[string]bool  // images that the default branch names, once they were asked for
 	here    *engine.Engine   // this machine's, where previews run elsewhere; nil where there is none
 }
 

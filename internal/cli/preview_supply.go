@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/distribution/reference"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/offline"
+	"github.com/strake-dev/strake/previews"
 )
 
 // supply brings to the engine of a machine the images that a preview needs, that engine has not, and no registry has: what this machine's engine
@@ -23,9 +27,14 @@ func (v *previewSources) supply(ctx context.Context, p *compose.Project) error {
 	if err != nil {
 		return err
 	}
-	scope := compose.Scope{Images: compose.ScopeOf(p, refs).Images}
+	var scope compose.Scope
 	for _, r := range refs {
 		scope.Images = append(scope.Images, r.ImageRef)
+	}
+	for _, name := range p.ServiceNames() {
+		if service := p.Services[name]; service.Build == nil && service.Image != "" { // what is built is built there
+			scope.Images = append(scope.Images, compose.ImageRef{Ref: service.Image, Platform: service.Platform})
+		}
 	}
 	there, err := v.engine.Observe(ctx, scope)
 	if err != nil {
@@ -38,7 +47,15 @@ func (v *previewSources) supply(ctx context.Context, p *compose.Project) error {
 	var bring []string
 	for _, one := range scope.Images {
 		image, ok := here.Images[one.Ref]
-		if _, has := there.Images[one.Ref]; !ok || has || v.pulled(ctx, one.Ref, image) {
+		if _, has := there.Images[one.Ref]; !ok || has || image.Platform != there.Engine.OS+"/"+there.Engine.Arch || v.pulled(ctx, one.Ref, image) {
+			continue
+		}
+		may, err := v.mayBring(ctx, one.Ref)
+		if err != nil {
+			return err
+		}
+		if !may {
+			v.warn(fmt.Sprintf("image %s is on this machine and not brought to the preview's: the default branch does not name it", one.Ref))
 			continue
 		}
 		bring = append(bring, one.Ref)
@@ -73,4 +90,53 @@ func (v *previewSources) pulled(ctx context.Context, ref string, image compose.I
 		return false // it is brought from here
 	}
 	return v.engine.Tag(ctx, exactly, ref) == nil
+}
+
+// mayBring is whether an image of this machine may be brought to another: the project of the default branch names it too. A pull request that
+// names one of another project would read what is in it.
+func (v *previewSources) mayBring(ctx context.Context, ref string) (bool, error) {
+	if v.named == nil {
+		named, err := v.namedByDefault(ctx)
+		if err != nil {
+			return false, fmt.Errorf("read which images the default branch names: %w", err)
+		}
+		v.named = named
+	}
+	return v.named[ref], nil
+}
+
+// namedByDefault are the images that the project of the default branch names, those that its builds are made of too.
+func (v *previewSources) namedByDefault(ctx context.Context) (named map[string]bool, err error) {
+	at, err := v.source.DefaultBranch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.MkdirTemp("", "strake-default-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, previews.Remove(root)) }()
+	if _, err := v.source.Extract(ctx, at.ID, root, nil); err != nil {
+		return nil, err
+	}
+	prefix, err := v.source.Prefix(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := compose.Load(ctx, previews.LoadOptions(root, filepath.Join(root, filepath.FromSlash(prefix)), v.policy.Project, v.policy.Settings.Previews, v.streams.Environ))
+	if err != nil {
+		return nil, err
+	}
+	refs, err := compose.BuildRefs(ctx, p, nil)
+	if err != nil {
+		return nil, err
+	}
+	named = map[string]bool{}
+	for _, r := range refs {
+		named[r.Ref] = true
+	}
+	for _, name := range p.ServiceNames() {
+		named[p.Services[name].Image] = true
+	}
+	return named, nil
 }

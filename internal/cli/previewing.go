@@ -76,7 +76,11 @@ func beginPreviews(ctx context.Context, s Streams, o previewOptions, command str
 		Held: func(held *compose.HeldError) { w.show.warn("waiting: " + held.Error()) }, Run: compose.RunOptions{Note: w.show.note}}
 	if away {
 		sources.here = e // nil where there is none: images are had elsewhere then
-		return w, w.onEC2(ctx, s)
+		if err := w.onEC2(ctx, s); err != nil {
+			w.close()
+			return nil, err
+		}
+		return w, nil
 	}
 	w.use(s, e)
 	return w, nil

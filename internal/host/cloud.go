@@ -76,7 +76,7 @@ func explain(doing string, err error) error {
 	next := ""
 	switch code := codeOf(err); {
 	case code == "UnauthorizedOperation", code == "AccessDenied", code == "AccessDeniedException":
-		next = "strake init --iam ec2 prints what who opens previews has to be allowed"
+		next = "internal/host/README.md lists what whoever opens previews has to be allowed"
 	case code == "AuthFailure", code == "UnrecognizedClientException", code == "ExpiredToken", code == "ExpiredTokenException", code == "InvalidClientTokenId":
 		next = "sign in again, as with aws sso login, and look at aws sts get-caller-identity"
 	case code == "RequestLimitExceeded", code == "Throttling", code == "ThrottlingException":
@@ -105,16 +105,13 @@ func (c *Cloud) token(preview string, lease int, a attempt) string {
 
 // isOurs is whether an instance is one that strake launched for what its tags say: tags are copied with a click, the token is not.
 func (c *Cloud) isOurs(m Machine) bool {
-	a := attempt{kind: m.Type, subnet: m.subnet}
-	if m.Spot {
-		a.market = marketSpot
-	}
-	return m.Project == c.Project && m.Preview != "" && m.Lease > 0 && m.token == c.token(m.Preview, m.Lease, a)
+	return m.Project == c.Project && m.Preview != "" && m.Lease > 0 && m.token == c.token(m.Preview, m.Lease, m.attempt)
 }
 
 // groupName is the name of a lease's security group.
 func (c *Cloud) groupName(preview string, lease int) string {
-	return fmt.Sprintf("strake-%s-%s-%d", c.Project, preview, lease)
+	sum := sha256.Sum256([]byte(c.Project + "\n" + preview)) // two may be written alike: a-b of c, b-c of a
+	return fmt.Sprintf("strake-%s-%s-%d-%x", c.Project, preview, lease, sum[:4])
 }
 
 // parameterPath is where parameters of the project begin; keyName is that of its key, hostKeyName that of a lease's host key.
@@ -137,6 +134,18 @@ func until(ctx context.Context, do func() (done bool, err error)) error {
 			return cmp.Or(context.Cause(ctx), ctx.Err())
 		}
 	}
+}
+
+// soon calls do again for a while where AWS does not know yet what was just made.
+func soon(ctx context.Context, do func() error, unknown string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var last error
+	err := until(ctx, func() (bool, error) {
+		last = do()
+		return codeOf(last) != unknown, nil
+	})
+	return cmp.Or(last, err)
 }
 
 // pages asks for one page after the other; ask returns the token of the next, nil or "" after the last. The SDK's paginators take their client as an

@@ -29,7 +29,8 @@ const (
 	TagCommit  = "dev.strake.commit"
 	TagState   = "dev.strake.state" // opening, ready, failed, asleep or closing
 	TagURL     = "dev.strake.url"
-	TagHourly  = "dev.strake.hourly" // what it was estimated to cost an hour when it was launched
+	TagAttempt = "dev.strake.attempt" // how it was had: market/type/subnet, of which AWS forgets some when it is gone
+	TagHourly  = "dev.strake.hourly"  // what it was estimated to cost an hour when it was launched
 )
 
 // Lease is what a machine is wanted for.
@@ -62,10 +63,11 @@ type Machine struct {
 	Hourly compose.Dollars `json:"hourly"`
 	Hours  float64         `json:"hours"`
 
-	owner  string
-	token  string
-	subnet string
-	vpc    string
+	owner   string
+	token   string
+	attempt attempt
+	vpc     string
+	reason  string // why it is gone
 }
 
 // Live is whether the instance is there, or will be, and may cost money.

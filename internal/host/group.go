@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -65,7 +66,13 @@ func (c *Cloud) visitors() []netip.Prefix {
 
 // groupNamed is the security group of a name that is ours by its tags.
 func (c *Cloud) groupNamed(ctx context.Context, vpc, name string) (string, error) {
-	out, err := c.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filterOf("group-name", name), filterOf("vpc-id", vpc)}})
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, fmt.Errorf("there is no security group %s", name))
+	defer cancel()
+	var out *ec2.DescribeSecurityGroupsOutput
+	err := until(ctx, func() (done bool, err error) { // AWS may not show for a moment one that was just made
+		out, err = c.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filterOf("group-name", name), filterOf("vpc-id", vpc)}})
+		return err != nil || len(out.SecurityGroups) > 0, err
+	})
 	if err != nil {
 		return "", explain("look for security group "+name, err)
 	}
@@ -80,7 +87,10 @@ func (c *Cloud) groupNamed(ctx context.Context, vpc, name string) (string, error
 // open lets addresses in at a port of a group.
 func (c *Cloud) open(ctx context.Context, group string, port int32, why string, from ...netip.Prefix) error {
 	for _, p := range from { // one by one: of several of which one is there none is added
-		_, err := c.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &group, IpPermissions: []types.IpPermission{permission(port, p, why)}})
+		err := soon(ctx, func() error {
+			_, err := c.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &group, IpPermissions: []types.IpPermission{permission(port, p, why)}})
+			return err
+		}, "InvalidGroup.NotFound")
 		if err != nil && codeOf(err) != "InvalidPermission.Duplicate" {
 			return explain(fmt.Sprintf("open port %d for %s", port, p), err)
 		}
@@ -117,7 +127,9 @@ func (c *Cloud) LetIn(ctx context.Context, m Machine) (closeAgain func(context.C
 	}
 	rule := netip.PrefixFrom(from, from.BitLen())
 	if err := c.open(ctx, id, sshPort, sshSince+c.Now().UTC().Format(time.RFC3339), rule); err != nil {
-		return none, err
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		return none, errors.Join(err, c.shut(ctx, id, rule)) // it may be open although nobody said so
 	}
 	return func(ctx context.Context) error { return c.shut(ctx, id, rule) }, nil
 }

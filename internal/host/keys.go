@@ -52,13 +52,21 @@ func readKeyPair(private []byte) (keyPair, error) {
 	return keyPair{private, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))}, nil
 }
 
-// keep is the key in a parameter, which is made with a new key where it is not there. Of two who make it one's is kept, and both have that.
+// privateEnd is how a private key ends. Source: OpenSSH, PROTOCOL.key.
+const privateEnd = "-----END OPENSSH PRIVATE KEY-----\n"
+
+// keep is the key in a parameter, without a private part if that is a machine's which has another one by now. The parameter is made with a new key
+// where it is not there. Of two who make it one's is kept, and both have that.
 // Source: AWS Systems Manager API, GetParameter, PutParameter: without Overwrite the second is ParameterAlreadyExists.
 func (c *Cloud) keep(ctx context.Context, name string, tags map[string]string) (keyPair, error) {
 	for {
 		found, err := c.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
 		if err == nil {
-			return readKeyPair([]byte(aws.ToString(found.Parameter.Value)))
+			if text := aws.ToString(found.Parameter.Value); strings.Contains(text, "PRIVATE KEY") {
+				private, _, _ := strings.Cut(text, privateEnd)
+				return readKeyPair([]byte(private + privateEnd))
+			}
+			return keyPair{}, nil // a host key that was replaced
 		}
 		if codeOf(err) != "ParameterNotFound" {
 			return keyPair{}, explain("read parameter "+name, err)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -21,6 +22,17 @@ import (
 type attempt struct{ market, kind, subnet string }
 
 const marketSpot = "spot"
+
+// text is the attempt as a tag holds it, attemptOf what a tag holds.
+func (a attempt) text() string { return a.market + "/" + a.kind + "/" + a.subnet }
+
+func attemptOf(text string) attempt {
+	parts := strings.Split(text, "/")
+	if len(parts) != 3 {
+		return attempt{}
+	}
+	return attempt{parts[0], parts[1], parts[2]}
+}
 
 // String says it as people do.
 func (a attempt) String() string {
@@ -60,6 +72,12 @@ func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
 		return Machine{}, err
 	}
 	if m, ok := Of(all, l.Preview); ok {
+		if m.Phase == "closing" {
+			return Machine{}, &compose.HintedError{Err: fmt.Errorf("preview %s is being closed, or its close was interrupted", l.Preview), Next: "run strake preview close " + l.Preview + ", and open it again"}
+		}
+		if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(l.Owner)}); err != nil { // who began it may be gone
+			return Machine{}, err
+		}
 		return c.awake(ctx, m)
 	}
 	n := 1
@@ -68,6 +86,9 @@ func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
 	}
 	for last := n + 100; n < last; n++ {
 		m, err := c.launch(ctx, l, n)
+		if err == nil {
+			return c.only(ctx, m)
+		}
 		if !errors.Is(err, errSpent) {
 			return m, err
 		}
@@ -75,17 +96,52 @@ func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
 	return Machine{}, fmt.Errorf("launch a machine for %s: a hundred leases are spent", l.Preview)
 }
 
-// awake is a machine that has an address; one that stands still is started.
+// only is the one machine of a preview: where two who launched at once came to have one each, as the first type was out for one of them, the other is
+// ended.
+func (c *Cloud) only(ctx context.Context, m Machine) (Machine, error) {
+	all, err := c.machines(ctx, filterOf("tag:"+TagProject, c.Project), filterOf("tag:"+TagPreview, m.Preview))
+	if err != nil {
+		return m, err
+	}
+	first := m
+	for _, other := range all {
+		if other.Live() && other.Lease == m.Lease && other.ID < first.ID {
+			first = other
+		}
+	}
+	if first.ID == m.ID {
+		return m, nil
+	}
+	c.note("machine %s: another command has %s already", m.ID, first.ID)
+	if err := c.terminate(ctx, []Thing{{Kind: KindInstance, ID: m.ID}}); err != nil {
+		return m, err
+	}
+	return c.awake(ctx, first)
+}
+
+// diedError is that a machine ended before it ran.
+type diedError struct{ id, reason string }
+
+func (e *diedError) Error() string { return "machine " + e.id + " ended at once: " + e.reason }
+
+// awakePatience is how long a machine may take until it runs and has an address.
+const awakePatience = 10 * time.Minute
+
+// awake is a machine that has an address; one that stands still is started. AWS may not show for a moment one that was just made.
 func (c *Cloud) awake(ctx context.Context, m Machine) (Machine, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, awakePatience, fmt.Errorf("machine %s does not run, or has no address, within %s", m.ID, awakePatience))
+	defer cancel()
 	err := until(ctx, func() (bool, error) {
 		all, err := c.machines(ctx, filterOf("instance-id", m.ID))
-		if err != nil {
+		if err != nil && codeOf(err) != "InvalidInstanceID.NotFound" || len(all) == 0 {
+			if codeOf(err) == "InvalidInstanceID.NotFound" {
+				err = nil
+			}
 			return false, err
 		}
-		if len(all) == 0 || !all[0].Live() {
-			return false, errSpent
+		if m = all[0]; !m.Live() {
+			return false, &diedError{m.ID, cmp.Or(m.reason, "AWS does not say why")}
 		}
-		m = all[0]
 		if m.State == "stopped" {
 			_, err := c.ec2.StartInstances(ctx, &ec2.StartInstancesInput{InstanceIds: []string{m.ID}})
 			if codeOf(err) == "IncorrectInstanceState" { // somebody else does
@@ -121,6 +177,9 @@ func (c *Cloud) launch(ctx context.Context, l Lease, lease int) (Machine, error)
 	if err != nil {
 		return Machine{}, err
 	}
+	if len(identity.private) == 0 { // there was a machine
+		return Machine{}, errSpent
+	}
 	script, err := userData(l, identity, login.public)
 	if err != nil {
 		return Machine{}, err
@@ -134,6 +193,9 @@ func (c *Cloud) launch(ctx context.Context, l Lease, lease int) (Machine, error)
 		m, err := c.run(ctx, l, lease, a, c.request(l, a, images[a.kind], group, script, tags))
 		if err == nil {
 			return m, nil
+		}
+		if errors.Is(err, errSpent) {
+			return Machine{}, err
 		}
 		if !isElsewhere(err) {
 			return Machine{}, explain("launch a machine for "+l.Preview, err)
@@ -173,6 +235,8 @@ func (c *Cloud) run(ctx context.Context, l Lease, lease int, a attempt, in *ec2.
 		m = c.machineOf(out.Instances[0])
 	case err == nil:
 		return m, fmt.Errorf("AWS made %d machines instead of one", len(out.Instances))
+	case codeOf(err) == "IdempotentInstanceTerminated":
+		return m, errSpent
 	case codeOf(err) == "IdempotentParameterMismatch": // somebody asked for it before, with another time or owner in its tags
 		if m, err = c.withToken(ctx, *in.ClientToken); err != nil {
 			return m, err
@@ -198,11 +262,14 @@ func (c *Cloud) withToken(ctx context.Context, token string) (m Machine, err err
 		}
 		return len(all) > 0, err
 	})
+	if err != nil && errors.Is(context.Cause(ctx), errSpent) {
+		err = errSpent
+	}
 	return m, err
 }
 
 // request is what is asked for but the token.
-func (c *Cloud) request(l Lease, a attempt, image, group, script string, tags map[string]string) *ec2.RunInstancesInput {
+func (c *Cloud) request(l Lease, a attempt, image bootImage, group, script string, tags map[string]string) *ec2.RunInstancesInput {
 	s := c.Settings
 	all := []types.Tag{{Key: aws.String("Name"), Value: aws.String("strake " + c.Project + " " + l.Preview)}}
 	for key, value := range tags {
@@ -210,17 +277,17 @@ func (c *Cloud) request(l Lease, a attempt, image, group, script string, tags ma
 	}
 	slices.SortFunc(all, func(a, b types.Tag) int { return strings.Compare(*a.Key, *b.Key) })
 	own := []types.Tag{
-		{Key: aws.String(TagCommit), Value: aws.String(l.Commit)}, {Key: aws.String(TagState), Value: aws.String("opening")},
+		{Key: aws.String(TagCommit), Value: aws.String(l.Commit)}, {Key: aws.String(TagAttempt), Value: aws.String(a.text())}, {Key: aws.String(TagState), Value: aws.String("opening")},
 		{Key: aws.String(TagExpires), Value: aws.String(l.Expires.UTC().Format(time.RFC3339))}, {Key: aws.String(TagEnds), Value: aws.String(l.Ends.UTC().Format(time.RFC3339))},
 		{Key: aws.String(TagHourly), Value: aws.String(strconv.FormatFloat(float64(Hourly(a.kind, a.market == marketSpot, s)), 'f', 4, 64))},
 	}
 	in := &ec2.RunInstancesInput{
-		MinCount: aws.Int32(1), MaxCount: aws.Int32(1), ImageId: &image, InstanceType: types.InstanceType(a.kind), UserData: aws.String(base64.StdEncoding.EncodeToString([]byte(script))),
+		MinCount: aws.Int32(1), MaxCount: aws.Int32(1), ImageId: &image.id, InstanceType: types.InstanceType(a.kind), UserData: aws.String(base64.StdEncoding.EncodeToString([]byte(script))),
 		InstanceInitiatedShutdownBehavior: types.ShutdownBehaviorTerminate,
 		MetadataOptions:                   &types.InstanceMetadataOptionsRequest{HttpTokens: types.HttpTokensStateRequired, HttpPutResponseHopLimit: aws.Int32(1), HttpEndpoint: types.InstanceMetadataEndpointStateEnabled},
 		NetworkInterfaces: []types.InstanceNetworkInterfaceSpecification{{DeviceIndex: aws.Int32(0), SubnetId: aws.String(a.subnet), Groups: []string{group}, DeleteOnTermination: aws.Bool(true),
 			AssociatePublicIpAddress: aws.Bool(s.Address != compose.AddressPrivate)}},
-		BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: aws.String(rootDevice), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(gibibytes(s.Disk)), VolumeType: types.VolumeTypeGp3,
+		BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: &image.root, Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(gibibytes(s.Disk)), VolumeType: types.VolumeTypeGp3,
 			Encrypted: aws.Bool(true), DeleteOnTermination: aws.Bool(true)}}},
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: append(slices.Clone(all), own...)},
 			{ResourceType: types.ResourceTypeVolume, Tags: all}, {ResourceType: types.ResourceTypeNetworkInterface, Tags: all}},
@@ -235,16 +302,14 @@ func (c *Cloud) request(l Lease, a attempt, image, group, script string, tags ma
 	return in
 }
 
-// rootDevice is the name of the root disk in Amazon Linux, Debian and Ubuntu.
-const rootDevice = "/dev/xvda"
-
 // gibibytes are bytes in whole GiB, rounded up.
 func gibibytes(n compose.Bytes) int32 { return int32((n + 1<<30 - 1) >> 30) }
 
 // isElsewhere is whether another type, subnet or market may have what this one has not.
 // Source: Amazon EC2 API, Error codes.
 func isElsewhere(err error) bool {
-	return isQuota(err) || slices.Contains([]string{"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity", "InsufficientFreeAddressesInSubnet", "Unsupported",
+	var died *diedError
+	return isQuota(err) || errors.As(err, &died) && strings.Contains(died.reason, "capacity") || slices.Contains([]string{"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity", "InsufficientFreeAddressesInSubnet", "Unsupported",
 		"SpotMaxPriceTooLow"}, codeOf(err))
 }
 

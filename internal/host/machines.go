@@ -63,16 +63,19 @@ func (c *Cloud) machineOf(i types.Instance) Machine {
 	m := Machine{ID: aws.ToString(i.InstanceId), Type: string(i.InstanceType), Spot: i.InstanceLifecycle == types.InstanceLifecycleTypeSpot,
 		Launched: aws.ToTime(i.LaunchTime).UTC(), Project: tags[TagProject], Preview: tags[TagPreview], Commit: tags[TagCommit], Phase: tags[TagState],
 		URL: tags[TagURL], Expires: timeOf(tags[TagExpires]), Ends: timeOf(tags[TagEnds]), owner: tags[TagOwner],
-		token: aws.ToString(i.ClientToken), subnet: aws.ToString(i.SubnetId), vpc: aws.ToString(i.VpcId)}
+		token: aws.ToString(i.ClientToken), attempt: attemptOf(tags[TagAttempt]), vpc: aws.ToString(i.VpcId)}
 	m.Lease, _ = strconv.Atoi(tags[TagLease]) // 0 is nobody's
 	if i.State != nil {
 		m.State = string(i.State.Name)
+	}
+	if i.StateReason != nil {
+		m.reason = aws.ToString(i.StateReason.Message)
 	}
 	if i.Placement != nil {
 		m.Zone = aws.ToString(i.Placement.AvailabilityZone)
 	}
 	m.Address = aws.ToString(i.PublicIpAddress)
-	if c.Settings.Address == compose.AddressPrivate || m.Address == "" && c.Settings.Address == "" {
+	if c.Settings.Address == compose.AddressPrivate {
 		m.Address = aws.ToString(i.PrivateIpAddress)
 	}
 	if n, err := strconv.ParseFloat(tags[TagHourly], 64); err == nil {

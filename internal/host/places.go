@@ -1,10 +1,13 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -43,7 +46,7 @@ func (c *Cloud) places(ctx context.Context) ([]place, error) {
 		return nil, &compose.HintedError{Err: errors.New("there is no default VPC with a subnet in " + c.Settings.Region), Next: "name subnets in x-strake.previews.ec2.subnets"}
 	}
 	order := func(p place) int { return slices.Index(c.Settings.Subnets, p.subnet) }
-	slices.SortStableFunc(all, func(a, b place) int { return order(a) - order(b) })
+	slices.SortFunc(all, func(a, b place) int { return cmp.Or(order(a)-order(b), strings.Compare(a.subnet, b.subnet)) }) // the same for whoever asks
 	for _, p := range all {
 		if p.vpc != all[0].vpc {
 			return nil, &compose.HintedError{Err: fmt.Errorf("the subnets %s and %s are of two VPCs", all[0].subnet, p.subnet), Next: "name subnets of one VPC in x-strake.previews.ec2.subnets"}
@@ -52,9 +55,36 @@ func (c *Cloud) places(ctx context.Context) ([]place, error) {
 	return all, nil
 }
 
+// bootImage is an image that machines boot, and the name of its root disk.
+type bootImage struct{ id, root string }
+
 // images are the images that machines boot, by type.
+func (c *Cloud) images(ctx context.Context) (map[string]bootImage, error) {
+	ids, err := c.imageIDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: slices.Compact(slices.Sorted(maps.Values(ids)))})
+	if err != nil {
+		return nil, explain("look at the images that machines boot", err)
+	}
+	all := map[string]bootImage{}
+	for kind, id := range ids {
+		for _, i := range out.Images {
+			if aws.ToString(i.ImageId) == id {
+				all[kind] = bootImage{id, aws.ToString(i.RootDeviceName)}
+			}
+		}
+		if all[kind].root == "" {
+			return nil, &compose.HintedError{Err: fmt.Errorf("image %s is not there, or has no root disk", id), Next: "name another one in x-strake.previews.ec2.ami"}
+		}
+	}
+	return all, nil
+}
+
+// imageIDs are the ids of the images that machines boot, by type.
 // Source: Amazon EC2 API, DescribeInstanceTypes; Amazon Linux 2023 User Guide, SSM parameters of its newest images.
-func (c *Cloud) images(ctx context.Context) (map[string]string, error) {
+func (c *Cloud) imageIDs(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
 	if c.Settings.AMI != "" {
 		for _, kind := range c.Settings.Types {

@@ -62,23 +62,89 @@ func (c *Cloud) Reach(ctx context.Context, m Machine) (w *Way, err error) {
 		return w, err
 	}
 	if known.private != "" {
-		if err := c.replaceHostKey(ctx, m, login, known, w); err != nil {
+		if err := c.ownHostKey(ctx, m, login, known, w); err != nil {
 			return w, err
 		}
 	}
 	return w, c.booted(ctx, w)
 }
 
-// booted returns when the script of the first boot has ended.
+// hostKeyLock is a folder that is there on a machine while its host key is being replaced, until it boots again.
+const hostKeyLock = "/run/strake-host-key"
+
+// ownHostKey gives a machine a host key of its own where nobody else is at it; else it waits for who is, and connects again.
+func (c *Cloud) ownHostKey(ctx context.Context, m Machine, login keyPair, known identity, w *Way) error {
+	for begin := time.Now(); ; {
+		if _, err := w.Run(ctx, "sudo mkdir "+hostKeyLock, nil); err == nil {
+			return c.replaceHostKey(ctx, m, login, known, w)
+		}
+		now, err := c.identity(ctx, m)
+		if err != nil {
+			return err
+		}
+		if now.private == "" {
+			if err := w.Connection.Close(); err != nil {
+				return err
+			}
+			w.Connection, err = c.connect(ctx, m, login, now)
+			return err
+		}
+		if time.Since(begin) > time.Minute { // whoever was at it is gone
+			begin = time.Now()
+			if _, err := w.Run(ctx, "sudo rmdir "+hostKeyLock, nil); err != nil {
+				return fmt.Errorf("replace the host key of machine %s: %w", m.ID, err)
+			}
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits, or is why ctx ended.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// booted returns when the script of the first boot has ended; one that failed is an error with what it said last.
 func (c *Cloud) booted(ctx context.Context, w *Way) error {
 	return until(ctx, func() (bool, error) {
-		out, err := w.Run(ctx, "sudo test -e /var/lib/strake/ready && echo ready || true", nil)
-		return err == nil && strings.TrimSpace(string(out)) == "ready", ctx.Err()
+		out, err := w.Run(ctx, "sudo ls /var/lib/strake 2>/dev/null || true", nil)
+		if err != nil {
+			return false, context.Cause(ctx)
+		}
+		if strings.Contains(string(out), "failed") {
+			said, _ := w.Run(ctx, "sudo tail -n 5 /var/log/cloud-init-output.log", nil) // "" is said less
+			return false, fmt.Errorf("the first boot of %s failed: %s", w.target, strings.TrimSpace(string(said)))
+		}
+		return strings.Contains(string(out), "ready"), nil
 	})
 }
 
 // connect connects to a machine that has one of the host keys that are known of it.
 func (c *Cloud) connect(ctx context.Context, m Machine, login keyPair, known identity) (*Connection, error) {
+	for {
+		conn, err := c.connectOnce(ctx, m, login, known)
+		if err == nil || errors.Is(err, ErrHostKey) || errors.Is(err, ErrLogin) || ctx.Err() != nil {
+			return conn, err
+		}
+		if _, err := c.LetIn(ctx, m); err != nil { // who came from the same address may have closed it behind them
+			return nil, err
+		}
+	}
+}
+
+// roundPatience is how long a machine is tried until it is looked whether it lets this one in.
+const roundPatience = 15 * time.Second
+
+func (c *Cloud) connectOnce(ctx context.Context, m Machine, login keyPair, known identity) (*Connection, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, roundPatience, errors.New("it does not let strake in"))
+	defer cancel()
 	var errs []error
 	for _, key := range known.public {
 		conn, err := Connect(ctx, Target{Address: m.Address, User: LoginUser, HostKey: key, Key: login.private, Alias: m.ID})
@@ -137,13 +203,12 @@ func (c *Cloud) identity(ctx context.Context, m Machine) (identity, error) {
 // readIdentity reads what identity.String writes.
 func readIdentity(text string) (identity, error) {
 	var i identity
-	const end = "-----END OPENSSH PRIVATE KEY-----\n"
-	if private, rest, ok := strings.Cut(text, end); ok {
-		pair, err := readKeyPair([]byte(private + end))
+	if private, rest, ok := strings.Cut(text, privateEnd); ok {
+		pair, err := readKeyPair([]byte(private + privateEnd))
 		if err != nil {
 			return i, err
 		}
-		i.private, i.public, text = private+end, []string{pair.public}, rest
+		i.private, i.public, text = private+privateEnd, []string{pair.public}, rest
 	}
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" {
@@ -177,7 +242,11 @@ func (c *Cloud) replaceHostKey(ctx context.Context, m Machine, login keyPair, kn
 	if w.Connection, err = c.connect(ctx, m, login, identity{public: []string{fresh.public}}); err != nil {
 		return err
 	}
-	return c.writeIdentity(ctx, m, fresh.public+"\n")
+	if err := c.writeIdentity(ctx, m, fresh.public+"\n"); err != nil {
+		return err
+	}
+	_, err = w.Run(ctx, "sudo rmdir "+hostKeyLock, nil)
+	return err
 }
 
 // writeIdentity writes down what is known of a machine's host key.

@@ -50,7 +50,26 @@ func (c *Cloud) End(ctx context.Context, preview string) (Receipt, error) {
 			}
 		}
 	}
-	return c.remove(ctx, slices.DeleteFunc(all, func(t Thing) bool { return t.Preview != preview }))
+	var done Receipt
+	for range 3 { // what a machine left behind is seen when the machine is gone
+		mine := slices.DeleteFunc(all, func(t Thing) bool { return t.Preview != preview })
+		if len(mine) == 0 {
+			return done, nil
+		}
+		some, err := c.remove(ctx, mine)
+		done.Removed, done.Left = append(done.Removed, some.Removed...), some.Left
+		if err != nil {
+			return done, err
+		}
+		if all, _, err = c.Things(ctx); err != nil {
+			return done, err
+		}
+	}
+	done.Left = slices.DeleteFunc(all, func(t Thing) bool { return t.Preview != preview })
+	if len(done.Left) == 0 {
+		return done, nil
+	}
+	return done, &LeftError{done.Left}
 }
 
 // remove removes things, the machines first, and looks that they are gone.
@@ -62,19 +81,27 @@ func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
 		done.Left = all
 		return done, err
 	}
+	done.Left = all
 	var errs []error
-	for _, t := range all {
-		err := until(ctx, func() (bool, error) { return c.removeOne(ctx, t) })
-		if err != nil {
-			done.Left = append(done.Left, t)
-			errs = append(errs, fmt.Errorf("remove %s: %w", t, err))
-			continue
+	err := until(ctx, func() (bool, error) { // in rounds: what one waits for hinders no other
+		errs = nil
+		var left []Thing
+		for _, t := range done.Left {
+			gone, err := c.removeOne(ctx, t)
+			if gone {
+				done.Removed = append(done.Removed, t)
+				continue
+			}
+			left = append(left, t)
+			errs = append(errs, err)
 		}
-		done.Removed = append(done.Removed, t)
-	}
+		done.Left = left
+		return len(left) == 0 || errors.Join(errs...) != nil, nil
+	})
 	if len(done.Left) > 0 {
-		errs = append(errs, &LeftError{done.Left})
+		errs = append(errs, err, &LeftError{done.Left})
 	}
+	slices.SortStableFunc(done.Removed, func(a, b Thing) int { return slices.Index(kinds, a.Kind) - slices.Index(kinds, b.Kind) })
 	return done, errors.Join(errs...)
 }
 
@@ -89,7 +116,15 @@ func (c *Cloud) terminate(ctx context.Context, all []Thing) error {
 	}
 	for some := range slices.Chunk(ids, 100) {
 		_, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: some})
-		if err != nil && codeOf(err) != "InvalidInstanceID.NotFound" {
+		if codeOf(err) == "InvalidInstanceID.NotFound" { // of one: none of the others was ended
+			err = nil
+			for _, id := range some {
+				if _, one := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); codeOf(one) != "InvalidInstanceID.NotFound" {
+					err = errors.Join(err, one)
+				}
+			}
+		}
+		if err != nil {
 			return explain("end machines", err)
 		}
 		if err := until(ctx, func() (bool, error) {
@@ -184,7 +219,7 @@ func (c *Cloud) ended(m Machine, wanted Wanted) string {
 		return ""
 	case !m.Live():
 		return "it is ending"
-	case !now.Before(m.Expires):
+	case !m.Expires.IsZero() && !now.Before(m.Expires): // without one the machine's own timer counts
 		return "its lease ended at " + m.Expires.Format(time.RFC3339)
 	case m.Phase == "closing":
 		return "its close was interrupted"

@@ -22,6 +22,9 @@ const (
 	KindGroup     = "security group" // the last: it says whose a lease is
 )
 
+// kinds are all of them, in that order.
+var kinds = []string{KindInstance, KindVolume, KindInterface, KindParameter, KindGroup}
+
 // Thing is something of AWS that belongs to a lease. Its JSON names are stable.
 type Thing struct {
 	Kind    string    `json:"kind"`

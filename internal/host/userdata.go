@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -27,7 +28,7 @@ func userData(l Lease, identity keyPair, login string) (string, error) {
 		return "", err
 	}
 	var out bytes.Buffer
-	err = t.Execute(&out, map[string]string{"Expires": calendar(l.Expires), "HostKey": strings.TrimSpace(string(identity.private)), "HostKeyPublic": identity.public, "Login": login, "User": LoginUser})
+	err = t.Execute(&out, map[string]string{"Expires": calendar(l.Expires), "ExpiresUnix": strconv.FormatInt(l.Expires.Unix(), 10), "HostKey": strings.TrimSpace(string(identity.private)), "HostKeyPublic": identity.public, "Login": login, "User": LoginUser})
 	if err == nil && out.Len() > mostUserData {
 		err = fmt.Errorf("the script of the first boot has %d bytes, and AWS takes %d", out.Len(), mostUserData)
 	}

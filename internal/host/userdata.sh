@@ -2,6 +2,9 @@
 # The first boot of a machine for one preview, by strake. The end of its lease comes before everything else: whatever fails below, it ends.
 set -eu
 umask 077
+mkdir -p /var/lib/strake
+trap '[ $? = 0 ] || touch /var/lib/strake/failed' EXIT
+[ "$(date +%s)" -lt {{.ExpiresUnix}} ] || systemctl poweroff # a timer whose time is over does not go off
 cat >/etc/systemd/system/strake-lease.service <<'END'
 [Unit]
 Description=End of the lease of this machine
@@ -49,5 +52,4 @@ fi
 getent group docker >/dev/null || groupadd docker
 usermod -aG docker {{.User}}
 systemctl enable --now docker
-mkdir -p /var/lib/strake
 touch /var/lib/strake/ready
