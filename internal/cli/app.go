@@ -106,8 +106,10 @@ func newApp() *cli.App {
 			if command == nil || !command.Hidden {
 				warnOfVariables(streamsOf(c))
 			}
-			if command != nil {
-				command.CustomHelpTemplate = commandText(command) // of no other: all of them together are a millisecond
+			if command != nil { // of no other: all of them together are a millisecond
+				for _, one := range append(command.Subcommands, command) {
+					one.CustomHelpTemplate = commandText(one)
+				}
 			}
 			return nil
 		},

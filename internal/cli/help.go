@@ -146,7 +146,7 @@ func group(c *cli.Command, below ...*cli.Command) *cli.Command {
 	c.Action = func(ctx *cli.Context) error { return unknownSubcommand(ctx.Command, "") }
 	for _, b := range below {
 		b.HelpName = c.Name + " " + b.Name
-		b.CustomHelpTemplate, b.OnUsageError, b.HideHelpCommand = commandText(b), onUsageError, true
+		b.OnUsageError, b.HideHelpCommand = onUsageError, true
 		takeNothing(b)
 	}
 	c.Subcommands = below

@@ -171,7 +171,10 @@ func withBuild(p *compose.Project, names []string, alone bool) ([]string, error)
 		}
 		return nil
 	}
-	if alone && len(names) > 0 {
+	if len(names) == 0 { // ForEachService makes copies of them
+		names, alone = p.ServiceNames(), true
+	}
+	if alone {
 		for _, n := range names {
 			svc := p.Services[n]
 			_ = look(n, &svc) // returns nil

@@ -72,7 +72,10 @@ func projectFlags(o projectOptions) string {
 func wantedContainers(p *compose.Project, d compose.DiffOptions, all []compose.Container) []compose.Container {
 	wanted := map[string]bool{}
 	look := func(name string, _ *compose.Service) error { wanted[name] = true; return nil }
-	if len(d.Services) > 0 && d.NoDeps {
+	if len(d.Services) == 0 { // ForEachService makes copies of them
+		d.Services, d.NoDeps = p.ServiceNames(), true
+	}
+	if d.NoDeps {
 		for _, n := range d.Services {
 			wanted[n] = true
 		}
