@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -90,7 +91,10 @@ func Look(ctx context.Context, h Host, s Scope, plan func(State) (Plan, error)) 
 
 // look observes and plans.
 func look(ctx context.Context, h Host, s Scope, plan func(State) (Plan, error)) (State, Plan, error) {
+	var warm sync.WaitGroup
+	warm.Go(func() { _, _ = ConfigHash(Service{}) }) // the first one takes a millisecond: while the host answers
 	state, err := h.Observe(ctx, s)
+	warm.Wait()
 	if err != nil {
 		return State{}, nil, err
 	}
