@@ -166,9 +166,7 @@ func ScopeOf(want *Project, refs []BuildRef) Scope {
 	for _, r := range refs {
 		images[r.ImageRef] = true
 	}
-	s.Images = slices.SortedFunc(maps.Keys(images), func(a, b ImageRef) int {
-		return cmp.Or(cmp.Compare(a.Ref, b.Ref), cmp.Compare(a.Platform, b.Platform))
-	})
+	s.Images = sortedRefs(images)
 	for _, n := range want.Networks {
 		s.Networks = append(s.Networks, n.Name)
 	}
@@ -185,5 +183,36 @@ func ScopeOf(want *Project, refs []BuildRef) Scope {
 	}
 	slices.Sort(s.Networks)
 	slices.Sort(s.Volumes)
+	return s
+}
+
+func sortedRefs(images map[ImageRef]bool) []ImageRef {
+	return slices.SortedFunc(maps.Keys(images), func(a, b ImageRef) int {
+		return cmp.Or(cmp.Compare(a.Ref, b.Ref), cmp.Compare(a.Platform, b.Platform))
+	})
+}
+
+// scopeOfModel is ScopeOf for a file that is read and not decoded yet, as far as it says so outright.
+func scopeOfModel(model map[string]any) Scope {
+	var s Scope
+	images := map[ImageRef]bool{}
+	texts := func(section, key string, each func(text string, entry map[string]any)) {
+		entries, _ := model[section].(map[string]any)
+		for _, v := range entries {
+			entry, _ := v.(map[string]any)
+			if text, ok := entry[key].(string); ok {
+				each(text, entry)
+			}
+		}
+	}
+	texts("networks", "name", func(name string, _ map[string]any) { s.Networks = append(s.Networks, name) })
+	texts("volumes", "name", func(name string, _ map[string]any) { s.Volumes = append(s.Volumes, name) })
+	texts("services", "image", func(image string, svc map[string]any) {
+		platform, _ := svc["platform"].(string)
+		images[ImageRef{Ref: image, Platform: platform}] = true
+	})
+	slices.Sort(s.Networks)
+	slices.Sort(s.Volumes)
+	s.Images = sortedRefs(images)
 	return s
 }

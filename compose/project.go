@@ -54,6 +54,9 @@ type LoadOptions struct {
 	Offline bool
 	// CacheDir holds a note of which files were checked already, so that they are not checked again; "" keeps none.
 	CacheDir string
+	// Foreseen, when not nil, is told what ScopeOf will most likely say of the project, for what can be begun while it is read: first its name,
+	// as far as a glance tells, and then the networks, volumes and images. Load may come to others.
+	Foreseen func(Scope)
 	// AllowUnsupported takes what strake does not do for a warning, and a lost env_file for none: for what only looks at a
 	// stack, stops or removes it.
 	AllowUnsupported bool
@@ -114,6 +117,9 @@ func load(ctx context.Context, o LoadOptions) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
+	if name := in.foreseen(); o.Foreseen != nil && name != "" {
+		o.Foreseen(Scope{Project: name})
+	}
 	known := in.known()
 	if known.isChecked() {
 		if p, err := in.project(ctx, true); err == nil {
@@ -137,6 +143,9 @@ func (in *input) project(ctx context.Context, checked bool) (*Project, error) {
 	model, findings, err := in.model(ctx, src, checked)
 	if err != nil {
 		return nil, src.explain(err)
+	}
+	if in.o.Foreseen != nil {
+		in.o.Foreseen(scopeOfModel(model))
 	}
 	if err := in.checkNamed(model); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -277,6 +278,22 @@ func (in *input) nameIt() error {
 		return nil
 	}
 	return CheckProjectName(from, in.name)
+}
+
+// foreseen is the project's name as far as a glance tells; "" where a file says it in a way that takes more.
+func (in *input) foreseen() string {
+	name := in.name
+	for _, f := range in.details.ConfigFiles {
+		for line := range bytes.Lines(f.Content) {
+			if said, ok := bytes.CutPrefix(line, []byte("name:")); ok && !in.explicit {
+				name = strings.Trim(string(bytes.TrimSpace(said)), `"'`)
+			}
+		}
+	}
+	if loader.NormalizeProjectName(name) != name {
+		return ""
+	}
+	return name
 }
 
 // CheckProjectName refuses a name that no project can have; from is where it is said. The error is a *HintedError.

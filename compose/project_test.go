@@ -260,3 +260,45 @@ func TestLoad_HashOfServicesWithEnvFiles(t *testing.T) {
 		t.Errorf("ConfigHash = %s, %v, want %s", got, err, want)
 	}
 }
+
+// TestLoad_ForeseesItsScope holds what is foreseen of a project against what it comes to.
+func TestLoad_ForeseesItsScope(t *testing.T) {
+	const services = "services:\n  web: {image: web:1, networks: [front], volumes: ['data:/data']}\n  db: {image: db:1, platform: linux/amd64, volumes: ['other:/o']}\n" +
+		"networks: {front: {name: shared}}\nvolumes: {data: {}, other: {external: true}}\n"
+	for name, c := range map[string]struct {
+		file, option, project string
+		environ               []string
+		glance                string
+	}{
+		"by the folder":      {file: services, project: "shop", glance: "shop"},
+		"in the file":        {file: "name: \"mall\"\n" + services, project: "mall", glance: "mall"},
+		"in a variable":      {file: "name: ${MALL}\n" + services, environ: []string{"MALL=mall"}, project: "mall"},
+		"by the environment": {file: "name: mall\n" + services, environ: []string{"COMPOSE_PROJECT_NAME=kiosk"}, project: "kiosk", glance: "kiosk"},
+		"by -p":              {file: "name: mall\n" + services, option: "stall", project: "stall", glance: "stall"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "shop")
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "compose.yaml"), []byte(c.file), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var got []compose.Scope
+			p, err := compose.Load(t.Context(), compose.LoadOptions{Dir: dir, Name: c.option, Environ: c.environ, Foreseen: func(s compose.Scope) { got = append(got, s) }})
+			if err != nil || p.Name != c.project {
+				t.Fatalf("Load = %v, %v, want project %s", p, err, c.project)
+			}
+			if c.glance != "" {
+				if len(got) == 0 || got[0].Project != c.glance {
+					t.Fatalf("foreseen is %v, want %s first", got, c.glance)
+				}
+				got = got[1:]
+			}
+			want := compose.ScopeOf(p, nil)
+			if len(got) != 1 || got[0].Project != "" || !slices.Equal(got[0].Networks, want.Networks) || !slices.Equal(got[0].Volumes, want.Volumes) || !slices.Equal(got[0].Images, want.Images) {
+				t.Errorf("foreseen is %+v, want that of %+v", got, want)
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/seed"
 )
 
 // projectOptions are the flags that every command has: which project, on which engine.
@@ -25,6 +26,7 @@ type projectOptions struct {
 	Context, Host             string
 	Remote                    string // see engine.Options.Remote
 	Offline                   bool
+	looks                     bool // at what the engine has of the project: the engine is asked for it while the files are read
 }
 
 func projectOptionsOf(c *cli.Context) projectOptions {
@@ -129,12 +131,37 @@ func closeUnused(e *engine.Engine) {
 // tell: it has to be put right anyway. The engine is nil where it is not reached.
 func loadAndOpen(ctx context.Context, s Streams, o projectOptions, with compose.LoadOptions) (p *compose.Project, e *engine.Engine, loadErr, openErr error) {
 	var both errgroup.Group
-	both.Go(func() error { p, loadErr = loadWith(ctx, s, with); return nil })
-	both.Go(func() error {
-		if e, openErr = open(ctx, s, o); openErr == nil {
-			e.Learn(ctx)
+	foreseen, loaded := make(chan compose.Scope, 4), make(chan struct{})
+	with.Foreseen = func(scope compose.Scope) {
+		select {
+		case foreseen <- scope:
+		default: // nobody asks any more
 		}
+	}
+	both.Go(func() error {
+		defer close(loaded)
+		p, loadErr = loadWith(ctx, s, with)
 		return nil
+	})
+	both.Go(func() error {
+		if e, openErr = open(ctx, s, o); openErr != nil {
+			return nil
+		}
+		e.Learn(ctx)
+		if !o.looks {
+			return nil
+		}
+		for {
+			select {
+			case scope := <-foreseen:
+				if scope.Project != "" { // as upChange and Look have it
+					scope.Containers = append(seed.MarksOf(scope.Project).Containers, localName(scope.Project))
+				}
+				e.Expect(ctx, scope)
+			case <-loaded: // then nothing is gained any more
+				return nil
+			}
+		}
 	})
 	_ = both.Wait() // the functions put their errors aside
 	if loadErr == nil {

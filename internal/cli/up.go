@@ -229,6 +229,7 @@ func (o upOptions) checkNames(p *compose.Project) error {
 // upChange reads what up needs of files and of the command line. The caller closes its engine unless err is set.
 func upChange(ctx context.Context, s Streams, o upOptions, show *progress) (*compose.Project, change, error) {
 	if o.begun == nil {
+		o.Project.looks = !o.Isolated
 		p, e, err := begin(ctx, s, o.Project)
 		if err != nil {
 			return nil, change{}, err

@@ -149,7 +149,7 @@ func (e *Engine) carriedBases(ctx context.Context, job *buildJob, attrs map[stri
 		return err
 	}
 	for _, ref := range refs {
-		facts, err := e.imageOf(ctx, ref.ImageRef)
+		facts, err := e.imageOf(ctx, ref.ImageRef, nil)
 		if err != nil {
 			return err
 		}

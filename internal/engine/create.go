@@ -47,7 +47,7 @@ func (e *Engine) prepare(ctx context.Context, s compose.Step) (compose.Container
 	var siblings []compose.Container
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		in.image, err = e.imageOf(gctx, compose.ImageRef{Ref: spec.Image, Platform: spec.Service.Platform})
+		in.image, err = e.imageOf(gctx, compose.ImageRef{Ref: spec.Image, Platform: spec.Service.Platform}, nil)
 		return err
 	})
 	if refersToContainers(spec.Service) {

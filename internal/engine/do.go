@@ -12,6 +12,7 @@ func (e *Engine) Do(ctx context.Context, s compose.Step, note func(compose.Event
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	_ = e.expected.take() // not true any more
 	if note == nil {
 		note = func(compose.Event) {}
 	}

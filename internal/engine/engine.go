@@ -37,14 +37,15 @@ type Engine struct {
 
 	program func(context.Context, *Engine) (string, error) // Options.Program
 
-	facts   cell[compose.Engine]
-	learns  sync.WaitGroup     // what Learn began; see Close
-	unlearn context.CancelFunc // ends it; nil without Learn
-	images  keyed[imageFacts]  // by reference and platform; see imageOf
-	checks  keyed[check]       // healthchecks by container id; see Probe
-	claim   sync.Mutex         // held while the empty image of claims is imported
-	starts  sync.Mutex         // held during a start on engines that race on ports
-	ports   reservations       // host ports given out by AutoPorts
+	facts    cell[compose.Engine]
+	learns   sync.WaitGroup       // what Learn and Expect began; see Close
+	unlearn  []context.CancelFunc // end it
+	expected expected             // what Expect asked for
+	images   keyed[imageFacts]    // by reference and platform; see imageOf
+	checks   keyed[check]         // healthchecks by container id; see Probe
+	claim    sync.Mutex           // held while the empty image of claims is imported
+	starts   sync.Mutex           // held during a start on engines that race on ports
+	ports    reservations         // host ports given out by AutoPorts
 
 	transfers transfers // pulls under way; see pull.go
 }
@@ -53,8 +54,8 @@ var _ compose.Host = (*Engine)(nil)
 
 // Close gives up the connection. Calls under way fail.
 func (e *Engine) Close() error {
-	if e.unlearn != nil {
-		e.unlearn()
+	for _, end := range e.unlearn {
+		end()
 	}
 	e.learns.Wait()
 	return e.api.Close()

@@ -35,8 +35,15 @@ func (e *Engine) askFacts(ctx context.Context) (compose.Engine, error) {
 // them. They wait for the answer while they ask for everything else. An error is left to them: they ask again. Close ends it.
 // Source: Docker Engine API 1.41, GET /info.
 func (e *Engine) Learn(ctx context.Context) {
-	ctx, e.unlearn = context.WithCancel(ctx)
+	ctx = e.untilClose(ctx)
 	e.learns.Go(func() { _, _ = e.facts.of(ctx, e.askFacts) }) // as above
+}
+
+// untilClose is ctx until Close, for what is asked in advance.
+func (e *Engine) untilClose(ctx context.Context) context.Context {
+	ctx, end := context.WithCancel(ctx)
+	e.unlearn = append(e.unlearn, end)
+	return ctx
 }
 
 // plainVersion is a version without a packager's suffix: 20.10.24 of 20.10.24+dfsg1.

@@ -19,6 +19,9 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
+// observers is how many questions an engine is asked at once.
+const observers = 16
+
 // Observe implements compose.Host. All questions are asked at once; no container is inspected. Images that were
 // found are remembered for the CreateContainer steps that follow, until the next Observe that asks for images, pull or build.
 func (e *Engine) Observe(ctx context.Context, s compose.Scope) (compose.State, error) {
@@ -29,30 +32,31 @@ func (e *Engine) Observe(ctx context.Context, s compose.Scope) (compose.State, e
 	if len(s.Images) > 0 {
 		e.images.clear()
 	}
+	known := e.expected.take()
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
+	g.SetLimit(observers)
 	g.Go(func() (err error) {
 		state.Engine, err = e.facts.of(gctx, e.askFacts)
 		return err
 	})
 	g.Go(func() (err error) {
-		if state.Containers, err = e.observeContainers(gctx, s, s.Containers); err != nil {
+		if state.Containers, err = e.observeContainers(gctx, s, known); err != nil {
 			return err
 		}
 		return e.observeFiles(gctx, state.Containers, s.Files)
 	})
 	g.Go(func() (err error) {
-		state.Networks, err = e.observeNetworks(gctx, s, s.Networks)
+		state.Networks, err = e.observeNetworks(gctx, s, known)
 		return err
 	})
 	g.Go(func() (err error) {
-		state.Volumes, err = e.observeVolumes(gctx, s, s.Volumes)
+		state.Volumes, err = e.observeVolumes(gctx, s, known)
 		return err
 	})
 	found := make([]imageFacts, len(s.Images))
 	for i, ref := range s.Images {
 		g.Go(func() (err error) {
-			found[i], err = e.imageOf(gctx, ref)
+			found[i], err = e.imageOf(gctx, ref, known)
 			return err
 		})
 	}
@@ -71,44 +75,58 @@ func (e *Engine) Observe(ctx context.Context, s compose.Scope) (compose.State, e
 	return state, nil
 }
 
-// both asks for what the scope's labels select and for what has one of the names, at once.
-func both[T any](ctx context.Context, s compose.Scope, names []string, list func(context.Context, filters.Args) ([]T, error)) ([]T, error) {
-	var selected, labelled, named []T
-	g, gctx := errgroup.WithContext(ctx)
+// questions are what is asked for of a scope: what its labels select, and what has one of the names.
+func questions(s compose.Scope, names []string) []filters.Args {
+	var all []filters.Args
 	if s.Project != "" {
-		g.Go(func() (err error) {
-			selected, err = list(gctx, projectFilter(s.Project))
-			return err
-		})
+		all = append(all, projectFilter(s.Project))
 	}
 	if s.Label != "" {
-		g.Go(func() (err error) {
-			labelled, err = list(gctx, filters.NewArgs(filters.Arg("label", s.Label)))
-			return err
-		})
+		all = append(all, filters.NewArgs(filters.Arg("label", s.Label)))
 	}
 	if len(names) > 0 {
+		f := filters.NewArgs()
+		for _, n := range names {
+			f.Add("name", "^/?"+regexp.QuoteMeta(n)+"$")
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// lists asks all questions at once, but for those that have an answer.
+func lists[T any](ctx context.Context, known answers, of string, asked []filters.Args, list func(context.Context, filters.Args) ([]T, error)) ([]T, error) {
+	answers := make([][]T, len(asked))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, f := range asked {
 		g.Go(func() (err error) {
-			f := filters.NewArgs()
-			for _, n := range names {
-				f.Add("name", "^/?"+regexp.QuoteMeta(n)+"$")
-			}
-			named, err = list(gctx, f)
+			answers[i], err = answered(gctx, known, question(of, f), func(ctx context.Context) ([]T, error) { return list(ctx, f) })
 			return err
 		})
 	}
 	err := g.Wait()
-	return slices.Concat(selected, labelled, named), err
+	return slices.Concat(answers...), err
+}
+
+func (e *Engine) listContainers(ctx context.Context, f filters.Args) ([]container.Summary, error) {
+	return e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: f})
+}
+
+func (e *Engine) listNetworks(ctx context.Context, f filters.Args) ([]network.Summary, error) {
+	return e.api.NetworkList(ctx, network.ListOptions{Filters: f})
+}
+
+func (e *Engine) listVolumes(ctx context.Context, f filters.Args) ([]*volume.Volume, error) {
+	answer, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: f})
+	return answer.Volumes, err
 }
 
 func projectFilter(project string) filters.Args {
 	return filters.NewArgs(filters.Arg("label", compose.LabelProject+"="+project))
 }
 
-func (e *Engine) observeContainers(ctx context.Context, s compose.Scope, names []string) ([]compose.Container, error) {
-	list, err := both(ctx, s, names, func(ctx context.Context, f filters.Args) ([]container.Summary, error) {
-		return e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: f})
-	})
+func (e *Engine) observeContainers(ctx context.Context, s compose.Scope, known answers) ([]compose.Container, error) {
+	list, err := lists(ctx, known, "containers", questions(s, s.Containers), e.listContainers)
 	if err != nil {
 		return nil, err
 	}
@@ -119,10 +137,8 @@ func (e *Engine) observeContainers(ctx context.Context, s compose.Scope, names [
 	return unique(out, func(c compose.Container) (string, string) { return c.Name, c.ID }), nil
 }
 
-func (e *Engine) observeNetworks(ctx context.Context, s compose.Scope, names []string) ([]compose.Network, error) {
-	list, err := both(ctx, s, names, func(ctx context.Context, f filters.Args) ([]network.Summary, error) {
-		return e.api.NetworkList(ctx, network.ListOptions{Filters: f})
-	})
+func (e *Engine) observeNetworks(ctx context.Context, s compose.Scope, known answers) ([]compose.Network, error) {
+	list, err := lists(ctx, known, "networks", questions(s, s.Networks), e.listNetworks)
 	if err != nil {
 		return nil, err
 	}
@@ -260,11 +276,8 @@ func (e *Engine) Writers(ctx context.Context, volumes []string) ([]compose.Conta
 	return unique(all, func(c compose.Container) (string, string) { return c.Name, c.ID }), nil
 }
 
-func (e *Engine) observeVolumes(ctx context.Context, s compose.Scope, names []string) ([]compose.Volume, error) {
-	list, err := both(ctx, s, names, func(ctx context.Context, f filters.Args) ([]*volume.Volume, error) {
-		answer, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: f})
-		return answer.Volumes, err
-	})
+func (e *Engine) observeVolumes(ctx context.Context, s compose.Scope, known answers) ([]compose.Volume, error) {
+	list, err := lists(ctx, known, "volumes", questions(s, s.Volumes), e.listVolumes)
 	if err != nil {
 		return nil, err
 	}
@@ -338,11 +351,16 @@ type imageFacts struct {
 	held    string   // the name by which the engine has it, where that is another one than was asked for
 }
 
+// imageKey is what images are remembered by.
+func imageKey(ref compose.ImageRef) string { return ref.Ref + "@" + ref.Platform }
+
 // imageOf is the image that a reference names now, of the platform that is asked for; it asks once per reference, but again for
-// one that was not there.
-func (e *Engine) imageOf(ctx context.Context, ref compose.ImageRef) (imageFacts, error) {
-	key := ref.Ref + "@" + ref.Platform
-	found, err := e.images.of(ctx, key, func(ctx context.Context) (imageFacts, error) { return e.lookUpImage(ctx, ref) })
+// one that was not there. What Expect asked for may be known.
+func (e *Engine) imageOf(ctx context.Context, ref compose.ImageRef, known answers) (imageFacts, error) {
+	key := imageKey(ref)
+	found, err := e.images.of(ctx, key, func(ctx context.Context) (imageFacts, error) {
+		return answered(ctx, known, "image "+key, func(ctx context.Context) (imageFacts, error) { return e.lookUpImage(ctx, ref) })
+	})
 	if !found.present {
 		e.images.drop(key)
 	}

@@ -20,6 +20,16 @@ import (
 // fakeEngine answers pings with an API version, on a socket of its own, and counts the requests.
 func fakeEngine(t *testing.T, apiVersion string) (host string, requests func() []string) {
 	t.Helper()
+	return fakeEngineWith(t, apiVersion, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/version") {
+			fmt.Fprint(w, `{"Version":"18.09.1"}`)
+		}
+	})
+}
+
+// fakeEngineWith is fakeEngine with answers to all else.
+func fakeEngineWith(t *testing.T, apiVersion string, answer http.HandlerFunc) (host string, requests func() []string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "eng") // short: a socket's path has 107 bytes at most
 	if err != nil {
 		t.Fatal(err)
@@ -38,9 +48,7 @@ func fakeEngine(t *testing.T, apiVersion string) (host string, requests func() [
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen <- r.Method + " " + r.URL.Path
 		w.Header().Set("Api-Version", apiVersion)
-		if strings.HasSuffix(r.URL.Path, "/version") {
-			fmt.Fprint(w, `{"Version":"18.09.1"}`)
-		}
+		answer(w, r)
 	})}
 	done := make(chan struct{})
 	go func() {
