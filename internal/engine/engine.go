@@ -39,7 +39,7 @@ type Engine struct {
 
 	facts    cell[compose.Engine]
 	learns   sync.WaitGroup       // what Learn and Expect began; see Close
-	unlearn  []context.CancelFunc // end it
+	unlearn  []context.CancelFunc // end it; under expected.mu
 	expected expected             // what Expect asked for
 	images   keyed[imageFacts]    // by reference and platform; see imageOf
 	checks   keyed[check]         // healthchecks by container id; see Probe
@@ -54,9 +54,11 @@ var _ compose.Host = (*Engine)(nil)
 
 // Close gives up the connection. Calls under way fail.
 func (e *Engine) Close() error {
+	e.expected.mu.Lock()
 	for _, end := range e.unlearn {
 		end()
 	}
+	e.expected.mu.Unlock()
 	e.learns.Wait()
 	return e.api.Close()
 }

@@ -42,6 +42,8 @@ func (e *Engine) Learn(ctx context.Context) {
 // untilClose is ctx until Close, for what is asked in advance.
 func (e *Engine) untilClose(ctx context.Context) context.Context {
 	ctx, end := context.WithCancel(ctx)
+	e.expected.mu.Lock()
+	defer e.expected.mu.Unlock()
 	e.unlearn = append(e.unlearn, end)
 	return ctx
 }
