@@ -16,8 +16,11 @@ import (
 )
 
 // commit makes the sealed image of a service of its container in the scratch stack, without the texts of secrets and configs that
-// were copied into it.
+// were copied into it. One without the folders of the service's data is refused.
 func (b *build) commit(ctx context.Context, service, container string) error {
+	if err := b.checkFolders(ctx, service, container); err != nil {
+		return err
+	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
 	for _, p := range compose.InjectedPaths(b.scratch, b.scratch.Services[service]) {

@@ -22,14 +22,6 @@ func (b *build) startServers(ctx context.Context) ([]*server, error) {
 			return nil, err
 		}
 	}
-	if err := b.up(ctx, compose.DiffOptions{Services: names, NoStart: true}, "create"); err != nil {
-		return nil, err
-	}
-	for _, name := range b.whole {
-		if err := b.makeFolders(ctx, name); err != nil {
-			return nil, err
-		}
-	}
 	if err := b.up(ctx, compose.DiffOptions{Services: names}, "start"); err != nil {
 		return nil, err
 	}
@@ -59,7 +51,7 @@ func (b *build) bare(ctx context.Context, name string) error {
 	return b.Rewrap(ctx, base, like, bareRef(b.p.Name, name), func(c map[string]any) { delete(c, "Volumes") })
 }
 
-// up makes services of the scratch stack run, or complete.
+// up makes services of the scratch stack run, or complete. Their containers have their data's folders before they start (folderHost).
 func (b *build) up(ctx context.Context, d compose.DiffOptions, doing string) error {
 	d.Now, d.Version, d.Build = time.Now(), b.o.Version, compose.BuildNever
 	state, err := b.observe(ctx)
@@ -70,7 +62,7 @@ func (b *build) up(ctx context.Context, d compose.DiffOptions, doing string) err
 	if err != nil {
 		return err
 	}
-	err = compose.Run(ctx, b.h, plan, compose.RunOptions{Project: b.scratch.Name})
+	err = compose.Run(ctx, folderHost{b.h, b}, plan, compose.RunOptions{Project: b.scratch.Name})
 	var unready *compose.NotReadyError
 	if errors.As(err, &unready) {
 		return &StepError{Service: unready.Service, Doing: doing, Err: err, Log: b.Log(context.WithoutCancel(ctx), unready.Container)}

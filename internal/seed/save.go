@@ -234,8 +234,7 @@ func (b *build) startAgain(ctx context.Context, stack compose.Host, names []stri
 // transplant makes the sealed image of a service of the data that a container which stands still has, in a volume or not.
 func (b *build) transplant(ctx context.Context, name string, from compose.Container) error {
 	b.note("sealing %s", name)
-	s := b.p.Services[name]
-	paths := dataPaths(s, b.o.State.Images[compose.ImageName(b.p, s)])
+	paths := b.dataOf(name)
 	if len(paths) == 0 {
 		return &compose.HintedError{Err: fmt.Errorf("nothing says where service %s keeps its data", name), Next: "mount a named volume there"}
 	}

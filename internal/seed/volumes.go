@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strconv"
 	"strings"
@@ -38,26 +39,56 @@ func piped(write func(*tar.Writer) error, read func(io.Reader) error) error {
 	return err
 }
 
+// mostLinks is how many links a path may lead through. Source: Linux, path_resolution(7).
+const mostLinks = 40
+
 // packOne adds what is at a path of a container to the archive, below folder to. A link is followed: the engine mounts a volume where
 // it leads to, and shows the link.
 func packOne(ctx context.Context, e Engine, container, from, to string, out *tar.Writer) error {
-	const most = 40 // as the kernel has it
 	at := from
-	for range most {
+	for range mostLinks {
 		link, err := packFrom(ctx, e, container, at, to, out)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", from, err)
 		}
-		switch {
-		case link == "":
+		if link == "" {
 			return nil
-		case path.IsAbs(link):
-			at = path.Clean(link)
-		default:
-			at = path.Join(path.Dir(at), link)
 		}
+		at = followed(at, link)
 	}
 	return fmt.Errorf("read %s: it leads in a circle", from)
+}
+
+// followed is where a link at a path leads to.
+func followed(at, link string) string {
+	if path.IsAbs(link) {
+		return path.Clean(link)
+	}
+	return path.Join(path.Dir(at), link)
+}
+
+// leadsTo is where a path of a container, which may stand still, leads to in the end, and whether there is something.
+func (b *build) leadsTo(ctx context.Context, container, at string) (to string, there bool, err error) {
+	from := at
+	for range mostLinks {
+		archive, err := b.CopyFrom(ctx, container, at)
+		if errors.Is(err, fs.ErrNotExist) {
+			return at, false, nil
+		}
+		if err != nil {
+			return "", false, err
+		}
+		first, err := tar.NewReader(archive).Next()
+		_ = archive.Close() // it is only read
+		switch {
+		case err != nil:
+			return "", false, err
+		case first.Typeflag != tar.TypeSymlink:
+			return at, true, nil
+		}
+		at = followed(at, first.Linkname)
+	}
+	return "", false, fmt.Errorf("%s leads in a circle", from)
 }
 
 // packFrom is packOne of what is no link, and returns where a link leads to.
