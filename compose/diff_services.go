@@ -63,7 +63,7 @@ func (p *planner) judge(s Service, c Container, hash string) judged {
 		return judged{c: c, why: "it is " + string(c.Status)}
 	case p.o.Recreate == "force" && direct:
 		return judged{c: c, why: "asked for"}
-	case c.Status == Created && len(injected(p.want, s)) > 0:
+	case c.Status == Created && p.lacksFiles(s, c):
 		return judged{c: c, why: "it was not finished"}
 	case p.o.Recreate == "never":
 		return judged{c: c}

@@ -88,3 +88,14 @@ func (p *planner) filesDiffer(s Service, c Container) string {
 	}
 	return ""
 }
+
+// lacksFiles is whether one of the texts that a container of a service is created with is not in it: the run that created it was killed before
+// it was put there, which is the last of a create.
+func (p *planner) lacksFiles(s Service, c Container) bool {
+	for target, text := range injected(p.want, s) {
+		if c.Files[target] != digest([]byte(text)) {
+			return true
+		}
+	}
+	return false
+}
