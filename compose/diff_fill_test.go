@@ -49,3 +49,43 @@ func TestDiff_RemovesWhatFilledAVolume(t *testing.T) {
 		}
 	}
 }
+
+// TestDiff_LeavesWhatFillsAVolumeToItsRemoval: also where orphans go, or the data does.
+func TestDiff_LeavesWhatFillsAVolumeToItsRemoval(t *testing.T) {
+	p := project(t, "services: {db: {image: postgres, volumes: [data:/data]}}\nvolumes: {data: {}}")
+	filling := map[string]string{compose.LabelProject: "shop", compose.LabelService: "strake-fill", compose.LabelFilling: "shop_data", compose.LabelOneOff: "True"}
+	mounts := []compose.Mount{{Type: "volume", Name: "shop_data", Target: "/to"}}
+	have := compose.State{Project: "shop", Images: map[string]compose.Image{"postgres": {ID: "sha256:1"}},
+		Volumes: []compose.Volume{{Name: "shop_data", Labels: map[string]string{compose.LabelProject: "shop", compose.LabelVolume: "data"}}},
+		Containers: []compose.Container{
+			{ID: "clear", Name: compose.FillClear("shop_data"), Status: compose.Created, Labels: filling},
+			{ID: "data", Name: compose.FillData("shop_data"), Status: compose.Exited, Labels: filling, Mounts: mounts},
+			{ID: "mark", Name: compose.FillMark("shop_data"), Status: compose.Created, Labels: filling},
+		}}
+	for name, plan := range map[string]func() (compose.Plan, error){
+		"up": func() (compose.Plan, error) { return compose.Diff(p, have, compose.DiffOptions{RemoveOrphans: true}) },
+		"reset": func() (compose.Plan, error) {
+			return compose.Renew(p, have, []string{"db"}, nil, compose.DiffOptions{})
+		},
+		"down": func() (compose.Plan, error) {
+			return compose.Down(p, have, compose.DownOptions{Volumes: true, RemoveOrphans: true})
+		},
+	} {
+		steps, err := plan()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		cleared := 0
+		for _, s := range steps {
+			if s.Op == compose.RemoveVolume && s.Fill != nil {
+				cleared++
+			} else if s.Op == compose.RemoveContainer || s.Op == compose.RemoveVolume {
+				t.Errorf("%s: %s %s beside the removal of the volume and what fills it", name, s.Op, s.Name)
+			}
+		}
+		if cleared != 1 {
+			t.Errorf("%s: the volume is removed %d times, want once", name, cleared)
+		}
+	}
+}

@@ -216,8 +216,7 @@ func (p *planner) findLeftovers() {
 		names[c.Name] = true
 	}
 	for _, c := range p.have.Containers {
-		volume := c.Labels[LabelFilling]
-		if volume != "" && c.Name == FillData(volume) && (c.Status == Created || c.Status == Exited) && c.Labels[LabelProject] == p.want.Name && !names[FillMark(volume)] {
+		if c.fills() && (c.Status == Created || c.Status == Exited) && c.Labels[LabelProject] == p.want.Name && !names[FillMark(c.Labels[LabelFilling])] {
 			p.add(Step{Op: RemoveContainer, Name: c.Name, Why: "left over from an interrupted run", Target: c.ID})
 		}
 	}
@@ -253,7 +252,7 @@ func (p *planner) isOrphan(c Container) bool {
 // goesAsOrphan is whether the plan removes the container because it was asked to remove orphans, one-offs that ended among them.
 func (p *planner) goesAsOrphan(c Container) bool {
 	if c.IsOneOff() {
-		return p.o.RemoveOrphans && (c.Status == Exited || c.Status == Dead)
+		return p.o.RemoveOrphans && (c.Status == Exited || c.Status == Dead) && !p.have.isFilling(c)
 	}
 	return p.o.RemoveOrphans && p.isOrphan(c)
 }

@@ -18,7 +18,7 @@ func Renew(want *Project, have State, services, completed []string, o DiffOption
 	}
 	why := func(c Container) string { // it goes; "" that it stays
 		switch {
-		case c.Labels[LabelProject] != want.Name:
+		case c.Labels[LabelProject] != want.Name || have.isFilling(c): // Diff has a volume that is not whole removed, with what says so
 		case slices.Contains(services, c.Service()) && !c.IsOneOff():
 			return "its data goes"
 		case slices.ContainsFunc(c.Mounts, func(m Mount) bool { return m.Type == "volume" && slices.Contains(volumes, m.Name) }):
@@ -30,6 +30,7 @@ func Renew(want *Project, have State, services, completed []string, o DiffOption
 	}
 	var plan Plan
 	var all []int
+	half := halfFilled(have, want.Name)
 	rest := have
 	rest.Containers, rest.Volumes = nil, nil
 	for _, c := range have.Containers {
@@ -42,7 +43,7 @@ func Renew(want *Project, have State, services, completed []string, o DiffOption
 	}
 	containers := slices.Clone(all)
 	for _, v := range have.Volumes {
-		if !slices.Contains(volumes, v.Name) {
+		if !slices.Contains(volumes, v.Name) || slices.Contains(half, v.Name) {
 			rest.Volumes = append(rest.Volumes, v)
 			continue
 		}

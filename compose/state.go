@@ -2,6 +2,7 @@ package compose
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -158,9 +159,22 @@ type Image struct {
 // Service is the service that the container belongs to, "" for a foreign one.
 func (c Container) Service() string { return c.Labels[LabelService] }
 
-// FillMark is the name of the container that is there while a volume is filled, FillData that of the one which fills it.
-func FillMark(volume string) string { return "strake-fill-mark-" + volume }
-func FillData(volume string) string { return "strake-fill-data-" + volume }
+// FillMark is the name of the container that is there while a volume is filled, FillData that of the one which fills it, FillClear that of one
+// which is there while a volume is removed that is not whole, and says that FillData was seen and nobody used the volume since.
+func FillMark(volume string) string  { return "strake-fill-mark-" + volume }
+func FillData(volume string) string  { return "strake-fill-data-" + volume }
+func FillClear(volume string) string { return "strake-fill-clear-" + volume }
+
+// isFilling is whether the container says of a volume that it is not whole: it goes with the volume, or when that is whole.
+func (s State) isFilling(c Container) bool {
+	return c.IsFillMark() || c.fills() && slices.Contains(halfFilled(s, c.Labels[LabelProject]), c.Labels[LabelFilling])
+}
+
+// fills is whether the container fills a volume, or did, or is of its removal.
+func (c Container) fills() bool {
+	volume := c.Labels[LabelFilling]
+	return volume != "" && (c.Name == FillData(volume) || c.Name == FillClear(volume))
+}
 
 // IsFillMark is whether the container says of a volume, by LabelFilling, that it is being filled. The label alone says nothing: anybody's
 // image may have it.

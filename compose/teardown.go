@@ -122,9 +122,8 @@ func (t *teardown) check(services []string) error {
 
 // goes is whether Down removes the container.
 func (t *teardown) goes(c Container, o DownOptions) bool {
-	volume := c.Labels[LabelFilling]
-	if c.IsFillMark() || volume != "" && c.Name == FillData(volume) && slices.Contains(halfFilled(t.have, t.project), volume) {
-		return false // they say of a volume that it is not whole, and that nobody fills it any more: they go with that
+	if t.have.isFilling(c) {
+		return false // it goes with the volume
 	}
 	if len(o.Services) > 0 {
 		return slices.Contains(o.Services, c.Service())

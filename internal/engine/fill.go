@@ -77,7 +77,7 @@ func (e *Engine) clearFill(ctx context.Context, volume string, failed bool) erro
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for filled := failed || errdefs.IsNotFound(err); ; { // no volume: nothing was filled
-		done, err := e.clearOnce(ctx, volume, &filled)
+		done, err := e.clearOnce(ctx, volume, container.Config{Image: c.Image, Cmd: []string{"-"}, Labels: c.Config.Labels}, &filled)
 		if err != nil {
 			return err
 		}
@@ -93,13 +93,15 @@ func (e *Engine) clearFill(ctx context.Context, volume string, failed bool) erro
 }
 
 // clearOnce removes the volume if its fill is at an end; filled is whether the container that filled it was seen, or there was none to see. One
-// that is not seen is either still at work, and has its name, or was removed by somebody who may have used the volume since.
-func (e *Engine) clearOnce(ctx context.Context, volume string, filled *bool) (done bool, err error) {
+// that is not seen is either still at work, and has its name, or was removed by somebody who may have used the volume since. of is the mark's.
+func (e *Engine) clearOnce(ctx context.Context, volume string, of container.Config, filled *bool) (done bool, err error) {
 	fill := compose.FillData(volume)
-	if _, err := e.api.ContainerInspect(ctx, fill); err == nil {
-		*filled = true
-	} else if !errdefs.IsNotFound(err) {
-		return false, err
+	for _, name := range []string{fill, compose.FillClear(volume)} {
+		if _, err := e.api.ContainerInspect(ctx, name); err == nil {
+			*filled = true
+		} else if !errdefs.IsNotFound(err) {
+			return false, err
+		}
 	}
 	if !*filled {
 		mark, err := e.api.ContainerInspect(ctx, compose.FillMark(volume))
@@ -117,13 +119,30 @@ func (e *Engine) clearOnce(ctx context.Context, volume string, filled *bool) (do
 			Err:  fmt.Errorf("volume %s may be half filled: a run was interrupted, and what it was filled by was removed since", volume),
 			Next: "look at what is in it: if it is of no use, run docker volume rm " + compose.Word(volume) + "; if it is, run docker rm " + compose.FillMark(volume)})
 	}
-	if err = e.remove(ctx, fill, false); err == nil {
-		err = e.removeVolume(ctx, volume)
+	err = e.dropHalf(ctx, volume, of)
+	if !errors.Is(err, compose.ErrInUse) {
+		return err == nil, err
 	}
-	if errors.Is(err, compose.ErrInUse) && !e.usesVolume(ctx, volume, fill) {
+	if !e.usesVolume(ctx, volume, fill) {
 		return false, nil
 	}
-	return err == nil, err
+	return false, errors.Join(err, e.remove(ctx, compose.FillClear(volume), false)) // whoever uses it has it from now on
+}
+
+// dropHalf removes a volume that is not whole, and what fills it: kill it at any moment, and what it leaves says that nobody but the two had to
+// do with the volume. of is what its mark is made of.
+func (e *Engine) dropHalf(ctx context.Context, volume string, of container.Config) error {
+	clearing := compose.FillClear(volume)
+	if _, err := e.api.ContainerCreate(ctx, &of, nil, nil, nil, clearing); err != nil && !errdefs.IsConflict(err) {
+		return fmt.Errorf("remove volume %s, which is half filled: %w", volume, err)
+	}
+	if err := e.remove(ctx, compose.FillData(volume), false); err != nil {
+		return err
+	}
+	if err := e.removeVolume(ctx, volume); err != nil {
+		return err
+	}
+	return e.remove(ctx, clearing, false)
 }
 
 // usesVolume is whether a container other than the one of that name has the volume mounted.

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,12 +31,14 @@ func (e *Engine) cloneVolume(ctx context.Context, s compose.Step, config contain
 	if err != nil || len(layers) == 0 {
 		return false, err
 	}
+	of := config
 	if config.Image, err = e.program(ctx, e); err != nil {
 		return false, nil // as where this program is not for containers: the engine fills it
 	}
 	config.Entrypoint, config.Cmd = []string{"/strake", CloneCommand}, []string{cloneTo, s.Fill.Dir}
 	v.Target = cloneTo
-	host := &container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{v}}
+	host := &container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{v}, ReadonlyRootfs: true, SecurityOpt: []string{"no-new-privileges:true"},
+		CapDrop: []string{"ALL"}, CapAdd: []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP"}} // what files' owners, modes and capabilities need
 	for i, layer := range layers {
 		at := fmt.Sprint("/layers/", i)
 		config.Cmd = append(config.Cmd, at)
@@ -51,7 +52,10 @@ func (e *Engine) cloneVolume(ctx context.Context, s compose.Step, config contain
 	if err == nil || ctx.Err() != nil {
 		return err == nil, err
 	}
-	return false, errors.Join(e.remove(ctx, fill, false), e.removeVolume(ctx, s.Name))
+	if there, lookErr := e.api.VolumeInspect(ctx, s.Name); lookErr == nil && there.Labels[compose.LabelProject] != s.Labels[compose.LabelProject] {
+		return false, err // somebody made it meanwhile: it is theirs
+	}
+	return false, e.dropHalf(ctx, s.Name, of)
 }
 
 // runToEnd starts a container and waits until it ends, which it must with 0.

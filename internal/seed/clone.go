@@ -25,6 +25,9 @@ func CloneFolder(to, dir string, layers []string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkEmpty(to); err != nil {
+		return err
+	}
 	if from == "" {
 		return fmt.Errorf("clone %s: it is not in the topmost layer", dir)
 	}
@@ -36,18 +39,12 @@ func CloneFolder(to, dir string, layers []string) error {
 		if below == "" {
 			continue
 		}
-		f, err := os.Open(below)
-		if err != nil {
-			return err
-		}
-		_, err = f.ReadDir(1)
-		_ = f.Close() // only read
-		if !errors.Is(err, io.EOF) {
-			return errors.Join(err, fmt.Errorf("clone %s: more than one layer has files of it", dir))
+		if err := checkEmpty(below); err != nil {
+			return fmt.Errorf("clone %s: more than one layer has it: %w", dir, err)
 		}
 	}
 	err = filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type()&fs.ModeCharDevice != 0 {
+		if err == nil && d.Type()&fs.ModeDevice != 0 {
 			err = fmt.Errorf("clone %s: it is a whiteout, or a device", path)
 		}
 		return err
@@ -64,10 +61,24 @@ func CloneFolder(to, dir string, layers []string) error {
 	}))
 }
 
+// checkEmpty refuses a folder that something is in.
+func checkEmpty(folder string) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	_, err = f.ReadDir(1)
+	_ = f.Close() // only read
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return errors.Join(err, fmt.Errorf("folder %s is not empty", folder))
+}
+
 // folderOf is where a layer has the folder at a path, "" where it has none. A path that a link is part of is an error: it leads elsewhere.
 func folderOf(layer, dir string) (string, error) {
 	at := layer
-	for _, name := range strings.Split(strings.Trim(filepath.Clean(dir), "/"), "/") {
+	for _, name := range strings.Split(strings.Trim(filepath.Clean("/"+dir), "/"), "/") {
 		at = filepath.Join(at, name)
 		about, err := os.Lstat(at)
 		switch {

@@ -81,6 +81,9 @@ func TestCloneFolder_RefusesWhatItCannotTell(t *testing.T) {
 		t.Logf("without a whiteout: %v", err)
 		hiding = linked
 	}
+	if err := CloneFolder(layerOf(t, "1"), "/var/data", []string{layerOf(t, "2")}); err == nil || !strings.Contains(err.Error(), "is not empty") {
+		t.Errorf("CloneFolder to a folder with files = %v, want that it says so", err)
+	}
 	for name, c := range map[string]struct {
 		layers []string
 		want   string
