@@ -69,10 +69,14 @@ func (s stack) fillsAsSealed(t *testing.T, clones bool) {
 	s.must(t, 0, "seed", "build")
 	ref := lab.Docker(t, s.Engine, "images", "--format", "{{.Repository}}:{{.Tag}}", s.name+"-seed-store")
 	ref, _, _ = strings.Cut(ref, "\n") // the newest
-	want := lab.Docker(t, s.Engine, "run", "--rm", "--entrypoint", "sh", ref, "-c", list)
+	all := list
+	if lab.Docker(t, s.Engine, "info", "--format", "{{.Driver}}") == "fuse-overlayfs" { // it says of a file with two names that it has one, and the engine copies it for each
+		all = strings.Replace(list, " %h", "", 1)
+	}
+	want := lab.Docker(t, s.Engine, "run", "--rm", "--entrypoint", "sh", ref, "-c", all)
 	began := lab.Docker(t, s.Engine, "info", "--format", "{{.SystemTime}}")
 	s.must(t, 0, "up", "--seed")
-	if got := lab.Docker(t, s.Engine, "exec", s.name+"-store-1", "sh", "-c", list); got != want {
+	if got := lab.Docker(t, s.Engine, "exec", s.name+"-store-1", "sh", "-c", all); got != want {
 		t.Errorf("the volume holds\n%s\nand the seed\n%s", got, want)
 	}
 	now := lab.Docker(t, s.Engine, "info", "--format", "{{.SystemTime}}")
