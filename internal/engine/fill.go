@@ -68,8 +68,8 @@ func (e *Engine) clearFill(ctx context.Context, volume string, failed bool) erro
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
 	}
-	if c.Config.Labels[compose.LabelFilling] != volume {
-		return hint("rename it: docker rename "+mark+" NAME", "container %s has the name of one that fills volume %s, and is none", mark, volume)
+	if err := checkFilling(c, mark, volume); err != nil {
+		return err
 	}
 	if err == nil && v.Labels[compose.LabelProject] != c.Config.Labels[compose.LabelProject] {
 		return fmt.Errorf("volume %s is not of the project that container %s was made by", volume, mark)
@@ -97,9 +97,11 @@ func (e *Engine) clearFill(ctx context.Context, volume string, failed bool) erro
 func (e *Engine) clearOnce(ctx context.Context, volume string, of container.Config, filled *bool) (done bool, err error) {
 	fill := compose.FillData(volume)
 	for _, name := range []string{fill, compose.FillClear(volume)} {
-		if _, err := e.api.ContainerInspect(ctx, name); err == nil {
-			*filled = true
-		} else if !errdefs.IsNotFound(err) {
+		c, err := e.api.ContainerInspect(ctx, name)
+		if err == nil {
+			*filled, err = true, checkFilling(c, name, volume)
+		}
+		if absentIsFine(err) != nil {
 			return false, err
 		}
 	}
@@ -133,7 +135,14 @@ func (e *Engine) clearOnce(ctx context.Context, volume string, of container.Conf
 // do with the volume. of is what its mark is made of.
 func (e *Engine) dropHalf(ctx context.Context, volume string, of container.Config) error {
 	clearing := compose.FillClear(volume)
-	if _, err := e.api.ContainerCreate(ctx, &of, nil, nil, nil, clearing); err != nil && !errdefs.IsConflict(err) {
+	_, err := e.api.ContainerCreate(ctx, &of, nil, nil, nil, clearing)
+	if errdefs.IsConflict(err) { // an earlier run made it
+		var c container.InspectResponse
+		if c, err = e.api.ContainerInspect(ctx, clearing); err == nil {
+			err = checkFilling(c, clearing, volume)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("remove volume %s, which is half filled: %w", volume, err)
 	}
 	if err := e.remove(ctx, compose.FillData(volume), false); err != nil {
@@ -143,6 +152,14 @@ func (e *Engine) dropHalf(ctx context.Context, volume string, of container.Confi
 		return err
 	}
 	return e.remove(ctx, clearing, false)
+}
+
+// checkFilling refuses a container that has the name of one which fills a volume, and is somebody else's.
+func checkFilling(c container.InspectResponse, name, volume string) error {
+	if c.Config.Labels[compose.LabelFilling] == volume {
+		return nil
+	}
+	return hint("rename it: docker rename "+name+" NAME", "container %s has the name of one that fills volume %s, and is none", name, volume)
 }
 
 // usesVolume is whether a container other than the one of that name has the volume mounted.
