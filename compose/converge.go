@@ -120,6 +120,7 @@ func finish(ctx context.Context, h Host, s Scope, state State, p Plan, o Converg
 	if !p.changesImages() {
 		s.Images = nil // what they are is known, and an engine takes long to say so
 	}
+	s.Copies = nil // what is here did not change by it
 	after, err := h.Observe(ctx, s)
 	if err != nil {
 		return state, p, fmt.Errorf("look at the result: %w", err)

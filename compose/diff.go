@@ -70,6 +70,7 @@ func Diff(want *Project, have State, o DiffOptions) (Plan, error) {
 		p.awaitReady(names)
 	}
 	p.orphans()
+	p.tellOfCopies()
 	p.imagesFirst()
 	return p.whole()
 }

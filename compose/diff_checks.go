@@ -23,7 +23,7 @@ func (p *planner) checkTexts(s Service) {
 		case bool(o.External) || o.Content != "":
 		case o.Environment != "" && !isSet:
 			p.cannot(append(path, "environment"), "set "+o.Environment+" in the environment or in .env", "%s %s of service %s is in the environment variable %s, which is not set", kind, name, s.Name, o.Environment)
-		case o.Environment == "" && p.want.absent[o.File] && !p.have.Engine.Remote:
+		case o.Environment == "" && p.want.absent[o.File] && !p.have.Engine.Remote: // there copied says it
 			next := "create it, or correct the path"
 			if near := nearestName(filepath.Dir(o.File), filepath.Base(o.File), false); near != "" {
 				next = "did you mean " + near + "? if not, create it"

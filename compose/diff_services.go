@@ -87,6 +87,9 @@ func (p *planner) judge(s Service, c Container, hash string) judged {
 	if why == "" {
 		why = p.filesDiffer(s, c)
 	}
+	if why == "" {
+		why = p.copiesDiffer(s, c)
+	}
 	if why == "" && c.Status == Created && p.want.Settings.Ports == PortsAuto && len(s.Ports) > 0 {
 		why = "it was not finished"
 	}
@@ -237,8 +240,9 @@ func (p *planner) spec(s Service, number int, hash string) (*ContainerSpec, []in
 	for _, other := range namespaceServices(s) {
 		after = append(after, p.started[other]...)
 	}
-	return &ContainerSpec{Project: p.want, Service: s, Number: number, Image: ImageName(p.want, s),
-		Labels: containerLabels(s, number, false, hash, p.o.Version), AutoPorts: p.want.Settings.Ports == PortsAuto}, after
+	labels := containerLabels(s, number, false, hash, p.o.Version)
+	p.copied(s, labels)
+	return &ContainerSpec{Project: p.want, Service: s, Number: number, Image: ImageName(p.want, s), Labels: labels, AutoPorts: p.want.Settings.Ports == PortsAuto}, after
 }
 
 // namespaceOwners are the services whose namespaces a service's containers live in.

@@ -47,13 +47,18 @@ type fileHashes struct {
 // openHashes reads a cache of a project: "" is that of its builds, other names are of files that are asked for otherwise. Each has
 // its own, because what a walk does not see is dropped.
 func openHashes(o InputOptions, p *Project, of string) *fileHashes {
-	h := &fileHashes{now: o.Now, fresh: map[string]fileHash{}}
-	if o.CacheDir == "" {
-		return h
-	}
 	name := p.WorkingDir + "\x00" + p.Name
 	if of != "" {
 		name += "\x00" + of
+	}
+	return openHashesOf(o, name)
+}
+
+// openHashesOf reads the cache of a name.
+func openHashesOf(o InputOptions, name string) *fileHashes {
+	h := &fileHashes{now: o.Now, fresh: map[string]fileHash{}}
+	if o.CacheDir == "" {
+		return h
 	}
 	sum := sha256.Sum256([]byte(name))
 	h.file = filepath.Join(o.CacheDir, "inputs-"+hex.EncodeToString(sum[:8]))

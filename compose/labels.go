@@ -29,6 +29,8 @@ const (
 	LabelClaim = "dev.strake.claim"
 	// LabelOwner is on the claim container: an Owner as JSON.
 	LabelOwner = "dev.strake.owner"
+	// LabelCopied is on a container of another machine's engine: the Digest of what was Copied into it.
+	LabelCopied = "dev.strake.copied"
 	// LabelFilling is on a container that is there while a volume is filled: the volume's name. Where it is left the volume is not whole.
 	LabelFilling = "dev.strake.filling"
 )

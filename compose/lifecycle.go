@@ -145,6 +145,7 @@ func OneOff(want *Project, have State, s Service, o DiffOptions, slug string) (P
 	spec.Labels = containerLabels(s, 0, true, hash, o.Version)
 	spec.Labels[LabelSlug] = slug
 	p.add(Step{Op: CreateContainer, Name: name, Why: "asked for", Service: s.Name, Container: spec}, append(after, p.dependencies(s)...)...)
+	p.tellOfCopies()
 	p.imagesFirst()
 	plan, err := p.whole()
 	return plan, name, err
@@ -179,6 +180,12 @@ func ScopeOf(want *Project, refs []BuildRef) Scope {
 				s.Files = map[string][]string{}
 			}
 			s.Files[name] = slices.Sorted(maps.Keys(texts))
+		}
+		if copies := copiesOf(want, svc); len(copies) > 0 {
+			if s.Copies == nil {
+				s.Copies = map[string][]Copy{}
+			}
+			s.Copies[name] = copies
 		}
 	}
 	slices.Sort(s.Networks)

@@ -74,6 +74,9 @@ func tell(t *testing.T, file string, archive *txtar.Archive) {
 		switch kind {
 		case "yaml":
 			s.project = project(t, string(f.Data))
+			if s.dir != "" {
+				s.project.WorkingDir = s.dir
+			}
 		case "do":
 			s.plan = s.turn(strings.Fields(string(f.Data)))
 		case "plan":
@@ -100,6 +103,7 @@ type story struct {
 	host    *hosttest.Memory
 	project *compose.Project
 	plan    string
+	dir     string // "": the project lies in none
 }
 
 // turn does one line: a verb and its words. Verbs that plan answer with the plan and run it.
@@ -162,6 +166,13 @@ func (s *story) turn(words []string) string {
 			p, _, err := compose.OneOff(s.project, st, s.project.Services[rest[0]], compose.DiffOptions{NoDeps: o.NoDeps, Version: "test"}, "0123456789ab")
 			return p, err
 		}
+	case "remote": // of the engine; paths of the project are those of a folder that the story has
+		s.host.Remote = true
+		s.dir = s.t.TempDir()
+		return ""
+	case "write":
+		writeFile(s.t, filepath.Join(s.dir, rest[0]), []byte(strings.Join(rest[1:], " ")+"\n"))
+		return ""
 	case "exit":
 		code, _ := strconv.Atoi(rest[1])
 		s.host.Exit(rest[0], code)
@@ -185,6 +196,9 @@ func (s *story) turn(words []string) string {
 	_, _, err := compose.Converge(ctx, s.host, scope, plan, compose.ConvergeOptions{Planned: func(p compose.Plan, _ compose.State) { text = p.String(); s.checkOrder(p) }})
 	if err != nil {
 		text += "error: " + err.Error() + "\n"
+	}
+	if s.dir != "" {
+		text = strings.ReplaceAll(text, s.dir, "<dir>")
 	}
 	return ids.ReplaceAllString(text, "<id>$1")
 }

@@ -27,6 +27,7 @@ type Project struct {
 	// Warnings are sentences for people about what the files say and strake does otherwise.
 	Warnings []string
 
+	root     string          // LoadOptions.Root
 	absent   map[string]bool // the files of secrets and configs that are not there
 	whole    *types.Project  // with the networks, volumes, … that no enabled service uses; nil: Project is whole
 	lenient  bool
@@ -171,7 +172,7 @@ func (in *input) project(ctx context.Context, checked bool) (*Project, error) {
 	}
 	inner.ComposeFiles = in.files()
 	label(inner, in.envFiles)
-	p := &Project{Project: inner, EnvFiles: in.envFiles, Warnings: slices.Concat(in.found, src.unread()), absent: absentFiles(inner), whole: inner, lenient: in.o.AllowUnsupported, findings: findings, sources: src}
+	p := &Project{Project: inner, EnvFiles: in.envFiles, Warnings: slices.Concat(in.found, src.unread()), absent: absentFiles(inner), root: in.o.Root, whole: inner, lenient: in.o.AllowUnsupported, findings: findings, sources: src}
 	if p.Settings, err = src.settings(inner); err != nil {
 		return nil, err
 	}

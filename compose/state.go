@@ -20,6 +20,8 @@ type Scope struct {
 	Networks, Volumes, Containers []string
 	// Files are paths to look at in the containers of a service, by its name: the texts that were put there.
 	Files map[string][]string
+	// Copies are the bind mounts of a service, by its name, that are read where the engine is Remote.
+	Copies map[string][]Copy
 }
 
 // Selects is whether Project or Label choose what has these labels.
@@ -42,6 +44,8 @@ type State struct {
 	Volumes    []Volume    // of the project, and those of Scope.Volumes
 	// Images holds each image of Scope.Images that is present, under the reference that was asked for.
 	Images map[string]Image
+	// Copies holds what Scope.Copies are, by service, where the engine is Remote; nil elsewhere.
+	Copies map[string]Copied
 }
 
 // Engine says what a Host's engine can do.

@@ -31,6 +31,8 @@ type Memory struct {
 	Pass func(container string) error
 	// Build decides what a build makes; nil makes an image whose id is a number that no image had before.
 	Build func(s compose.Step) (compose.Image, error)
+	// Remote is State.Engine.Remote.
+	Remote bool
 
 	mu         sync.Mutex
 	steps, ids int
@@ -94,10 +96,17 @@ func (m *Memory) Observe(ctx context.Context, s compose.Scope) (compose.State, e
 	if err := context.Cause(ctx); err != nil {
 		return compose.State{}, err
 	}
+	var copies map[string]compose.Copied
+	if m.Remote {
+		var err error
+		if copies, err = compose.ReadCopies(ctx, s, compose.InputOptions{}); err != nil {
+			return compose.State{}, err
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	st := compose.State{Project: s.Project, Images: map[string]compose.Image{},
-		Engine: compose.Engine{Name: "memory", APIVersion: "1.51", OS: "linux", Arch: "amd64", ImageStore: "graphdriver"}}
+	st := compose.State{Copies: copies, Project: s.Project, Images: map[string]compose.Image{},
+		Engine: compose.Engine{Name: "memory", APIVersion: "1.51", OS: "linux", Arch: "amd64", ImageStore: "graphdriver", Remote: m.Remote}}
 	for _, c := range m.containers {
 		if s.Selects(c.Labels) || slices.Contains(s.Containers, c.Name) {
 			copied := c.Container

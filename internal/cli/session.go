@@ -88,7 +88,7 @@ func (o projectOptions) loadOptions(s Streams) compose.LoadOptions {
 // open connects to the engine that the flags or the environment name.
 func open(ctx context.Context, s Streams, o projectOptions) (*engine.Engine, error) {
 	program := func(ctx context.Context, e *engine.Engine) (string, error) { return programOn(ctx, s, e) }
-	return engine.Open(ctx, engine.Options{Host: o.Host, Context: o.Context, Remote: o.Remote, Getenv: s.getenv, Program: program})
+	return engine.Open(ctx, engine.Options{Host: o.Host, Context: o.Context, Remote: o.Remote, Getenv: s.getenv, Program: program, CacheDir: cacheDir(s)})
 }
 
 // begin loads the project, connects to the engine and makes be there what the project's stand-ins run on. The caller closes the engine.

@@ -31,7 +31,7 @@ func (e *Engine) createContainer(ctx context.Context, s compose.Step, note func(
 	if !errdefs.IsConflict(err) {
 		return err
 	}
-	done, leftErr := e.leftover(ctx, s.Name, spec, len(c.later)+len(c.files) == 0)
+	done, leftErr := e.leftover(ctx, s.Name, spec, len(c.later)+len(c.files)+len(c.copies) == 0)
 	if leftErr != nil || done {
 		return leftErr
 	}
@@ -44,6 +44,9 @@ func (e *Engine) prepare(ctx context.Context, s compose.Step) (compose.Container
 	spec := *s.Container
 	in := surroundings{name: s.Name, api: e.api.ClientVersion(), readFile: os.ReadFile,
 		proxies: e.config.ParseProxyConfig(e.api.DaemonHost(), nil)}
+	if !e.where.local {
+		in.isFolder = isFolder
+	}
 	var siblings []compose.Container
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
@@ -57,10 +60,9 @@ func (e *Engine) prepare(ctx context.Context, s compose.Step) (compose.Container
 		})
 	}
 	if spec.Inherit != "" {
-		g.Go(func() error {
-			old, err := e.api.ContainerInspect(gctx, spec.Inherit)
-			in.inherited = old.Mounts
-			return absentIsFine(err)
+		g.Go(func() (err error) {
+			in.inherited, err = e.inheritable(gctx, spec.Inherit)
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -129,6 +131,9 @@ func (e *Engine) make(ctx context.Context, name string, c creation, note func(co
 		if err := e.api.NetworkConnect(ctx, a.network, answer.ID, a.endpoint); err != nil {
 			return "", fmt.Errorf("connect to network %s: %w", a.network, err)
 		}
+	}
+	if err := e.putCopies(ctx, answer.ID, c); err != nil {
+		return "", err
 	}
 	return answer.ID, e.inject(ctx, answer.ID, c.files)
 }

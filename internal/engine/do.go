@@ -64,7 +64,7 @@ func (e *Engine) do(ctx context.Context, s compose.Step, note func(compose.Event
 	case compose.UnpauseContainer:
 		return e.unpause(ctx, s)
 	case compose.RemoveContainer:
-		return e.remove(ctx, s.Target, s.Volumes)
+		return e.removeContainer(ctx, s)
 	case compose.RenameContainer:
 		return e.rename(ctx, s)
 	case compose.Connect:

@@ -24,6 +24,8 @@ type Options struct {
 	// Remote is what people call the machine whose engine Host leads to, where Host is a socket that was forwarded from it; "" where a
 	// socket is this machine's. Its files, ports and routes are not looked for here.
 	Remote string
+	// CacheDir holds the hashes of the files that are copied to another machine's engine; "" has every file read each time.
+	CacheDir string
 	// Program makes the image of this program be on the engine, at /strake in it, and returns its reference. It fills volumes by
 	// CloneCommand where that is quicker than the engine; nil: the engine does.
 	Program func(context.Context, *Engine) (ref string, err error)
@@ -35,7 +37,8 @@ type Engine struct {
 	config *configfile.ConfigFile // the user's Docker configuration; never nil
 	where  endpoint
 
-	program func(context.Context, *Engine) (string, error) // Options.Program
+	program  func(context.Context, *Engine) (string, error) // Options.Program
+	cacheDir string                                         // Options.CacheDir
 
 	facts    cell[compose.Engine]
 	learns   sync.WaitGroup       // what Learn and Expect began; see Close

@@ -16,13 +16,13 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
-// hostConfig is what a service asks of the host; the network mode is left to the caller.
-func hostConfig(spec compose.ContainerSpec, in surroundings) (*container.HostConfig, error) {
+// hostConfig is what a service asks of the host, and what is copied into it; the network mode is left to the caller.
+func hostConfig(spec compose.ContainerSpec, in surroundings) (*container.HostConfig, []compose.Copy, error) {
 	s := spec.Service
-	binds, mounts := storage(spec, in)
+	binds, mounts, copies := storage(spec, in)
 	security, unconfined, err := securityOptions(spec, in.readFile)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	h := &container.HostConfig{
 		Annotations: s.Annotations, Binds: binds, Mounts: mounts, Tmpfs: tmpfs(s.Tmpfs),
@@ -41,7 +41,7 @@ func hostConfig(spec compose.ContainerSpec, in surroundings) (*container.HostCon
 	if unconfined {
 		h.MaskedPaths, h.ReadonlyPaths = []string{}, []string{}
 	}
-	return h, nil
+	return h, copies, nil
 }
 
 // extraHosts are "name:address", sorted by name; the addresses of a name keep their order.

@@ -11,8 +11,9 @@ import (
 )
 
 // storage is what a container has mounted: binds in the engine's old form wherever that can say it, as Docker Compose does
-// (only it lets the engine make a missing folder of the host), mounts for the rest. Of two entries for one target the later wins.
-func storage(spec compose.ContainerSpec, in surroundings) (binds []string, mounts []mount.Mount) {
+// (only it lets the engine make a missing folder of the host), mounts for the rest. Of two entries for one target the later wins. copies
+// are what stands for the binds that an engine on another machine cannot make.
+func storage(spec compose.ContainerSpec, in surroundings) (binds []string, mounts []mount.Mount, copies []compose.Copy) {
 	own, kept := inherited(spec.Service, in)
 	entries := slices.Concat(own, fileMounts(spec))
 	for i, v := range entries {
@@ -21,6 +22,13 @@ func storage(spec compose.ContainerSpec, in surroundings) (binds []string, mount
 		}
 		if v.file && slices.ContainsFunc(entries[:i], func(earlier volumeEntry) bool { return earlier.Target == v.Target }) {
 			continue // what the service mounts wins over its secrets and configs
+		}
+		if c, ok := spec.Project.CopyOf(spec.Service.Name, v.ServiceVolume); ok && in.isFolder != nil {
+			c.Create = c.Create && !v.file
+			if copies = append(copies, c); in.isFolder(c) {
+				mounts = append(mounts, copyMount(c))
+			}
+			continue
 		}
 		source := v.Source
 		if named, ok := spec.Project.Volumes[v.Source]; ok && v.Type == "volume" && v.Source != "" {
@@ -38,7 +46,7 @@ func storage(spec compose.ContainerSpec, in surroundings) (binds []string, mount
 			mounts = append(mounts, m)
 		}
 	}
-	return binds, mounts
+	return binds, mounts, copies
 }
 
 // volumeEntry is a service's volume, or a file that is mounted like one.

@@ -53,6 +53,12 @@ func (e *Engine) Observe(ctx context.Context, s compose.Scope) (compose.State, e
 		state.Volumes, err = e.observeVolumes(gctx, s, known)
 		return err
 	})
+	if len(s.Copies) > 0 && !e.where.local {
+		g.Go(func() (err error) {
+			state.Copies, err = compose.ReadCopies(gctx, s, compose.InputOptions{CacheDir: e.cacheDir})
+			return err
+		})
+	}
 	found := make([]imageFacts, len(s.Images))
 	for i, ref := range s.Images {
 		g.Go(func() (err error) {

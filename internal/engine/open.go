@@ -79,7 +79,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read address of the engine %s: %w", where.Host, err)
 	}
-	e := &Engine{api: api, config: file, where: where, program: o.Program}
+	e := &Engine{api: api, config: file, where: where, program: o.Program, cacheDir: o.CacheDir}
 	if err := e.negotiate(ctx); err != nil {
 		return nil, errors.Join(err, api.Close())
 	}

@@ -25,6 +25,8 @@ type surroundings struct {
 	inherited []container.MountPoint // of the container that is replaced
 	proxies   map[string]*string     // of the user's Docker configuration
 	readFile  func(string) ([]byte, error)
+	// isFolder is whether what is copied is a folder, or will be one. nil: nothing is copied, as the engine's machine is this one.
+	isFolder func(compose.Copy) bool
 }
 
 // creation is a container in the engine's words.
@@ -34,8 +36,9 @@ type creation struct {
 	network  *network.NetworkingConfig // nil when a network mode says it all
 	later    []attachment              // networks to connect after the create, in order
 	platform *ocispec.Platform
-	files    []file   // to put in before the start
-	warnings []string // sentences for people
+	files    []file         // to put in before the start
+	copies   []compose.Copy // likewise: folders have a volume of their own, which is mounted already
+	warnings []string       // sentences for people
 }
 
 // attachment is a network and how a container takes part in it.
@@ -71,7 +74,10 @@ func translate(spec compose.ContainerSpec, in surroundings) (creation, error) {
 		Healthcheck: health,
 		MacAddress:  mac, //nolint:staticcheck // the field for engines before API 1.44; empty for the others
 	}
-	if c.host, err = hostConfig(spec, in); err != nil {
+	if c.host, c.copies, err = hostConfig(spec, in); err != nil {
+		return c, err
+	}
+	if c.copies, err = ordered(c.copies, spec, in); err != nil {
 		return c, err
 	}
 	mode, endpoints := attachments(spec, in)
