@@ -194,7 +194,7 @@ func newPlanner(want *Project, have State, o DiffOptions) *planner {
 		network: map[string]int{}, networkWas: map[string]bool{}, volume: map[string]int{}, detached: map[string]int{},
 		replaced: map[string]int{}, leftover: map[string][]int{}, isSelected: map[string]bool{}, started: map[string][]int{}, live: map[string][]live{}, waits: map[waitKey]int{}}
 	for _, c := range have.Containers {
-		if c.Labels[LabelProject] == want.Name && c.Service() != "" && !c.IsOneOff() {
+		if c.Labels[LabelProject] == want.Name && c.Service() != "" && !c.IsOneOff() && !c.isUnfinished(want.Name) {
 			p.containers[c.Service()] = append(p.containers[c.Service()], c)
 		}
 	}

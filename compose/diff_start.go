@@ -216,6 +216,9 @@ func (p *planner) findLeftovers() {
 		names[c.Name] = true
 	}
 	for _, c := range p.have.Containers {
+		if c.isUnfinished(p.want.Name) {
+			p.leftover[c.Service()] = append(p.leftover[c.Service()], p.add(Step{Op: RemoveContainer, Name: c.Name, Why: "left over from an interrupted run", Service: c.Service(), Target: c.ID}))
+		}
 		if c.fills() && (c.Status == Created || c.Status == Exited) && c.Labels[LabelProject] == p.want.Name && !names[FillMark(c.Labels[LabelFilling])] {
 			p.add(Step{Op: RemoveContainer, Name: c.Name, Why: "left over from an interrupted run", Target: c.ID})
 		}

@@ -42,6 +42,17 @@ func isTemporary(name string) bool {
 	return len(name) > 13 && name[12] == '_' && strings.Trim(name[:12], "0123456789abcdef") == ""
 }
 
+// unfinished begins the names of UnfinishedName.
+const unfinished = "strake-unfinished-"
+
+// UnfinishedName is what a container is called until what is copied into it is in.
+func UnfinishedName(name string) string { return unfinished + name }
+
+// isUnfinished is whether the container was made for a project by a create that was not done to its end.
+func (c Container) isUnfinished(project string) bool {
+	return c.Status == Created && strings.HasPrefix(c.Name, unfinished) && c.Labels[LabelProject] == project
+}
+
 // Number is the container's place among its service's containers, from 1; 0 if its labels do not say.
 func (c Container) Number() int {
 	n, err := strconv.Atoi(c.Labels[LabelNumber])

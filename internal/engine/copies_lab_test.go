@@ -240,20 +240,24 @@ func TestCopies_AChangedFileMakesTheContainerAnew(t *testing.T) {
 	})
 }
 
-// dying is an engine that dies with whoever uses it, in the middle of a create: the container is there and its files are not.
-type dying struct {
+// cut is an engine whose creates are cut off: the container is there under the name that it has meanwhile, and has nothing in it.
+type cut struct {
 	*engine.Engine
+	lab lab.Engine
 	err error
+	t   *testing.T
 }
 
-func (d *dying) Do(ctx context.Context, s compose.Step, note func(compose.Event)) error {
+func (c *cut) Do(ctx context.Context, s compose.Step, note func(compose.Event)) error {
 	if s.Op != compose.CreateContainer {
-		return d.Engine.Do(ctx, s, note)
+		return c.Engine.Do(ctx, s, note)
 	}
-	bare := *s.Container
-	bare.Service.Volumes, bare.Service.Configs, bare.Service.Secrets = nil, nil, nil
-	s.Container = &bare
-	return errors.Join(d.Engine.Do(ctx, s, note), d.err)
+	args := []string{"create", "--name", compose.UnfinishedName(s.Name), "-v", "/app"}
+	for k, v := range s.Container.Labels {
+		args = append(args, "--label", k+"="+v)
+	}
+	lab.Docker(c.t, c.lab, append(args, s.Container.Image, "sleep", "1000")...)
+	return c.err
 }
 
 func TestCopies_AKilledCreateIsNotTakenForADoneOne(t *testing.T) {
@@ -261,12 +265,28 @@ func TestCopies_AKilledCreateIsNotTakenForADoneOne(t *testing.T) {
 		a := newAway(t, on)
 		writeAway(t, a)
 		killed := errors.New("killed")
-		if _, err := a.up(t, &dying{a.Engine, killed}); !errors.Is(err, killed) {
-			t.Fatalf("up = %v, want %v", err, killed)
+		half := &cut{a.Engine, on, killed, t}
+		for range 2 { // a new one, and a successor
+			if _, err := a.up(t, half); !errors.Is(err, killed) {
+				t.Fatalf("up = %v, want %v", err, killed)
+			}
+			a.mustUp(t)
+			a.sees(t, "web", "cat /app/nested/one.conf /etc/conf", "one\none")
+			a.sees(t, "shut", "cat /app/one.conf", "one")
+			if left := lab.Docker(t, on, "ps", "-aq", "--filter", "name=strake-unfinished-.*"+a.name); left != "" {
+				t.Errorf("containers are left over: %s", left)
+			}
+			a.write(t, "src/nested/more", "more\n", 0o644)
 		}
-		a.mustUp(t)
-		a.sees(t, "web", "cat /app/nested/one.conf /etc/conf", "one\none")
-		a.sees(t, "shut", "cat /app/one.conf", "one")
+		p := a.load(t)
+		step := compose.Step{Op: compose.RunHook, Name: a.name + "-hook", Service: "web", Container: &compose.ContainerSpec{Project: p, Service: p.Services["web"], OneOff: true,
+			Image: busybox, Labels: map[string]string{compose.LabelProject: a.name, compose.LabelService: "web", compose.LabelOneOff: "True"}}}
+		step.Container.Service.Command = []string{"cat", "/app/nested/more"}
+		lab.Docker(t, on, "create", "--name", compose.UnfinishedName(step.Name), "--label", compose.LabelProject+"="+a.name, "--label", compose.LabelService+"=web", busybox)
+		var said []string
+		if err := a.Do(t.Context(), step, func(e compose.Event) { said = append(said, e.Text) }); err != nil || !slices.Contains(said, "more") {
+			t.Errorf("the hook = %v and says %q, want nil and what was copied", err, said)
+		}
 	})
 }
 

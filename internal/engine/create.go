@@ -31,7 +31,7 @@ func (e *Engine) createContainer(ctx context.Context, s compose.Step, note func(
 	if !errdefs.IsConflict(err) {
 		return err
 	}
-	done, leftErr := e.leftover(ctx, s.Name, spec, len(c.later)+len(c.files)+len(c.copies) == 0)
+	done, leftErr := e.leftover(ctx, s.Name, spec, len(c.later)+len(c.files) == 0)
 	if leftErr != nil || done {
 		return leftErr
 	}
@@ -110,9 +110,20 @@ func firstOf(siblings []compose.Container) func(string) (string, error) {
 	}
 }
 
-// make creates a container, connects it and puts its files in. After a failure the container is gone again.
+// make creates a container, connects it and puts its files in. After a failure the container is gone again. One that files are copied into has
+// another name until they are in.
 func (e *Engine) make(ctx context.Context, name string, c creation, note func(compose.Event)) (id string, err error) {
-	answer, err := e.api.ContainerCreate(ctx, c.config, c.host, c.network, c.platform, name)
+	called := name
+	if len(c.copies) > 0 {
+		called = compose.UnfinishedName(name)
+	}
+	answer, err := e.api.ContainerCreate(ctx, c.config, c.host, c.network, c.platform, called)
+	if called != name && errdefs.IsConflict(err) {
+		if err := e.removeOurs(ctx, called, c.config.Labels); err != nil {
+			return "", err
+		}
+		answer, err = e.api.ContainerCreate(ctx, c.config, c.host, c.network, c.platform, called)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -125,7 +136,9 @@ func (e *Engine) make(ctx context.Context, name string, c creation, note func(co
 		}
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		err = errors.Join(err, e.remove(undo, answer.ID, true))
+		if undoErr := e.remove(undo, answer.ID, true); undoErr != nil {
+			err = errors.Join(err, undoErr)
+		}
 	}()
 	for _, a := range c.later {
 		if err := e.api.NetworkConnect(ctx, a.network, answer.ID, a.endpoint); err != nil {
@@ -135,7 +148,10 @@ func (e *Engine) make(ctx context.Context, name string, c creation, note func(co
 	if err := e.putCopies(ctx, answer.ID, c); err != nil {
 		return "", err
 	}
-	return answer.ID, e.inject(ctx, answer.ID, c.files)
+	if err := e.inject(ctx, answer.ID, c.files); err != nil || called == name {
+		return answer.ID, err
+	}
+	return answer.ID, e.api.ContainerRename(ctx, answer.ID, name)
 }
 
 // leftover decides about a container that has the wanted name already. done means that it is the wanted one; else it was
