@@ -187,10 +187,10 @@ func (p *planner) tellOfCopies() {
 	}
 	if len(copies) > 0 {
 		p.warn(fmt.Sprintf("mounts of the project (%s)", strings.Join(copies, ", ")),
-			"are copies on the engine's machine: what is written there does not come back; develop.watch with sync carries your changes over")
+			"they are copied to the engine's machine, and what is written there does not come back; develop.watch with sync carries your changes over")
 	}
 	if len(theirs) > 0 {
-		p.warn(fmt.Sprintf("mounts from outside of the project (%s)", strings.Join(theirs, ", ")), "are paths of the engine's machine, not of this one")
+		p.warn(fmt.Sprintf("mounts from outside of the project (%s)", strings.Join(theirs, ", ")), "they are paths of the engine's machine, not of this one")
 	}
 }
 

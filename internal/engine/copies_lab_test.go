@@ -176,7 +176,7 @@ func TestCopies_AreSeenAsBindMountsWouldBe(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(a.dir, "src/new")); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("what the container wrote is here: %v", err)
 		}
-		want := "mounts of the project (shut: /app/one.conf, shut: /tmp/deep, web: /app, web: /app/nested/one.conf, web: /absent, web: /data/one.conf) are copies"
+		want := "mounts of the project (shut: /app/one.conf, shut: /tmp/deep, web: /app, web: /app/nested/one.conf, web: /absent, web: /data/one.conf) they are copied"
 		if !slices.ContainsFunc(a.said, func(s string) bool { return strings.HasPrefix(s, want) }) {
 			t.Errorf("warnings = %q, want one that begins with %q", a.said, want)
 		}
