@@ -90,9 +90,9 @@ func copiesOf(p *Project, s Service) []Copy {
 	return all
 }
 
-// Hides is why a file cannot be put at target of a container of the service before it starts: it would not be seen below what is mounted
-// there, or not be the container's to have. "" where it can; in a volume that may be written to it becomes part of that. A folder always can:
-// it gets a volume of its own.
+// Hides is why a file cannot be written at target of a container of the service before it starts: it would not be seen below what is mounted
+// there, or be written to what is not the container's. "" where it can; in a volume that may be written to it becomes part of that. A folder
+// always can: it gets a volume of its own.
 func Hides(p *Project, s Service, target string) string {
 	at, why := "", ""
 	note := func(where, reason string) {
@@ -152,15 +152,18 @@ func (p *planner) copied(s Service, labels map[string]string) {
 		return
 	}
 	for _, target := range now.Files {
-		if why := Hides(p.want, s, target); why != "" {
+		if why := Hides(p.want, s, target); why != "" && isOlder(p.have.Engine.APIVersion, HiddenAPI) {
 			p.cannot(at, HiddenNext, "service %s: the file for %s cannot be put into a container on another machine: %s", s.Name, target, why)
 		}
 	}
 	labels[LabelCopied] = now.Digest
 }
 
-// HiddenNext is what to do where Hides is not "".
-const HiddenNext = "mount the folder that it is in instead of the file, or build the file into the image"
+// HiddenAPI is the Engine API by which a file can be mounted where Hides is not "", and HiddenNext what to do with an older one.
+const (
+	HiddenAPI  = "1.45"
+	HiddenNext = "mount the folder that it is in instead of the file, or upgrade the engine to Docker Engine 26 or newer"
+)
 
 // tellOfCopies warns of what is otherwise on another machine's engine, for the services that the plan makes containers of.
 func (p *planner) tellOfCopies() {

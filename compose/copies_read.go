@@ -25,11 +25,7 @@ func WalkCopy(ctx context.Context, c Copy, each func(path string, info fs.FileIn
 		if c.Create {
 			return nil
 		}
-		next := "create it, or correct the path"
-		if near := nearestName(filepath.Dir(c.Source), filepath.Base(c.Source), false); near != "" {
-			next = "did you mean " + near + "? if not, create it"
-		}
-		return &HintedError{Err: fmt.Errorf("%s: there is no %s", c.What, c.Source), Next: next}
+		return &HintedError{Err: fmt.Errorf("%s: there is no %s", c.What, c.Source), Next: "create it, or correct the path"}
 	}
 	if err != nil {
 		return notCopied(c, err)

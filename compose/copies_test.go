@@ -160,6 +160,23 @@ volumes: {vol: {}}
 	}
 }
 
+// TestDiff_AFileThatWouldNotBeSeen: an engine that cannot mount it out of a volume is refused, before anything is planned.
+func TestDiff_AFileThatWouldNotBeSeen(t *testing.T) {
+	p := project(t, "services: {web: {image: nginx, tmpfs: [/run], volumes: [./c.conf:/run/c.conf]}}")
+	for api, want := range map[string]string{
+		"1.41": "service web: the file for /run/c.conf cannot be put into a container on another machine: there is a tmpfs at /run", "1.45": "",
+	} {
+		got := ""
+		have := compose.State{Engine: compose.Engine{Remote: true, APIVersion: api}, Images: images("nginx"), Copies: map[string]compose.Copied{"web": {Digest: "d", Files: []string{"/run/c.conf"}}}}
+		if _, err := compose.Diff(p, have, compose.DiffOptions{}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("Diff with API %s = %q, want %q", api, got, want)
+		}
+	}
+}
+
 // TestDiff_AnUnfinishedCreate: what a create left that was cut off goes, also where the service has a container.
 func TestDiff_AnUnfinishedCreate(t *testing.T) {
 	p := project(t, "services: {web: {image: nginx}}")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,8 +21,8 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
-// labelCopy is on the anonymous volume that the copy of a folder is in. It hides what the image has there, as a bind mount does, and goes with its
-// container.
+// labelCopy is on the anonymous volumes that copies are in. One of a folder hides what the image has there, as a bind mount does. They go with
+// their container.
 const labelCopy = "dev.strake.copy"
 
 // isFolder is whether a copy's source is a folder; one that is not there will be.
@@ -30,56 +31,124 @@ func isFolder(c compose.Copy) bool {
 	return err != nil || info.IsDir()
 }
 
-// copyMount is the volume that a copied folder is put into. It may be written to also where the file says that it may not: it could not be
-// filled otherwise, and is the container's own.
-func copyMount(c compose.Copy) mount.Mount {
-	return mount.Mount{Type: mount.TypeVolume, Target: c.Target, VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: map[string]string{labelCopy: "true"}}}
+// copyMount is a volume for copies.
+func copyMount(target string) mount.Mount {
+	return mount.Mount{Type: mount.TypeVolume, Target: target, VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: map[string]string{labelCopy: "true"}}}
 }
 
-// ordered are the copies in the order of their targets: what lies in another one comes after it. Files that would not be seen are refused.
-func ordered(copies []compose.Copy, spec compose.ContainerSpec, in surroundings) ([]compose.Copy, error) {
+// arrange decides how each of the copies comes to be, in the order of their targets: what lies in another one comes after it. A folder gets a
+// volume, which may be written to also where the file says otherwise: it could not be filled, and is the container's own. A file is written
+// where it belongs; where it would not be seen it is mounted out of a volume that is filled before, if the engine can do that.
+func (c *creation) arrange(copies []compose.Copy, spec compose.ContainerSpec, in surroundings) error {
 	slices.SortStableFunc(copies, func(a, b compose.Copy) int { return strings.Compare(a.Target, b.Target) })
-	for _, c := range copies {
-		if in.isFolder(c) {
+	for _, one := range copies {
+		if in.isFolder(one) {
+			c.host.Mounts = append(c.host.Mounts, copyMount(one.Target))
+		} else if why := compose.Hides(spec.Project, spec.Service, one.Target); why != "" {
+			if olderAPI(in.api, compose.HiddenAPI) {
+				return hint(compose.HiddenNext, "%s cannot be put into a container on another machine: %s", one.What, why)
+			}
+			options := &mount.VolumeOptions{NoCopy: true, Subpath: strconv.Itoa(len(c.hidden))}
+			c.host.Mounts = append(c.host.Mounts, mount.Mount{Type: mount.TypeVolume, Target: one.Target, ReadOnly: one.ReadOnly, VolumeOptions: options})
+			c.hidden = append(c.hidden, one)
 			continue
 		}
-		if why := compose.Hides(spec.Project, spec.Service, c.Target); why != "" {
-			return nil, hint(compose.HiddenNext, "%s cannot be put into a container on another machine: %s", c.What, why)
+		c.copies = append(c.copies, one)
+	}
+	return nil
+}
+
+// hasCopies is whether a container has anything put in that takes a while.
+func (c *creation) hasCopies() bool { return len(c.copies)+len(c.hidden) > 0 }
+
+// fillHidden puts the files that would be hidden into a volume, by a helper that has it, and has the container mount them out of it. The helper
+// is returned; it has to go when the container is there, and the volume with it when that is not. "" where there are no such files.
+// Source: Docker Engine API 1.45, Mount.VolumeOptions.Subpath.
+func (e *Engine) fillHidden(ctx context.Context, called string, c creation) (helper string, err error) {
+	if len(c.hidden) == 0 {
+		return "", nil
+	}
+	const at = "/copies"
+	helper, err = e.copyHelper(ctx, called+"-files", c, &container.HostConfig{Mounts: []mount.Mount{copyMount(at)}})
+	if err != nil {
+		return "", err
+	}
+	moved := slices.Clone(c.hidden)
+	for i := range moved {
+		moved[i].Target = path.Join(at, strconv.Itoa(i))
+	}
+	err = e.put(ctx, helper, moved)
+	var made container.InspectResponse
+	if err == nil {
+		made, err = e.api.ContainerInspect(ctx, helper)
+	}
+	if err == nil && len(made.Mounts) != 1 {
+		err = fmt.Errorf("container %s has %d mounts, and should have the one for copies", helper, len(made.Mounts))
+	}
+	if err != nil {
+		return helper, err
+	}
+	for i, m := range c.host.Mounts {
+		if slices.ContainsFunc(c.hidden, func(one compose.Copy) bool { return one.Target == m.Target }) {
+			c.host.Mounts[i].Source = made.Mounts[0].Name
 		}
 	}
-	return copies, nil
+	return helper, nil
+}
+
+// copyHelper makes a container that is never started, to put files into the volumes that host gives it. Its name says that it is left over.
+func (e *Engine) copyHelper(ctx context.Context, name string, c creation, host *container.HostConfig) (id string, err error) {
+	host.NetworkMode = "none"
+	helper := creation{host: host, platform: c.platform, config: &container.Config{Image: c.config.Image, Cmd: []string{"-"}, Labels: map[string]string{
+		compose.LabelProject: c.config.Labels[compose.LabelProject], compose.LabelService: c.config.Labels[compose.LabelService], compose.LabelOneOff: "True"}}}
+	made, err := e.createUnfinished(ctx, name, helper)
+	if err != nil {
+		return "", fmt.Errorf("make a container to copy files with: %w", err)
+	}
+	return made.ID, nil
+}
+
+// createUnfinished creates a container under a name of compose.UnfinishedName. What has it is what an earlier, killed create left.
+func (e *Engine) createUnfinished(ctx context.Context, name string, c creation) (container.CreateResponse, error) {
+	answer, err := e.api.ContainerCreate(ctx, c.config, c.host, c.network, c.platform, name)
+	if !errdefs.IsConflict(err) {
+		return answer, err
+	}
+	if err := e.removeOurs(ctx, name, c.config.Labels); err != nil {
+		return answer, err
+	}
+	return e.api.ContainerCreate(ctx, c.config, c.host, c.network, c.platform, name)
 }
 
 // putCopies puts the copies into a container that was not started. The engine has the volumes of a container mounted where it takes an archive
 // for it. It takes none for a read-only root file system, although all of it goes into volumes: a helper that shares them takes it then.
 // Source: Docker Engine API 1.41, PUT /containers/{id}/archive; moby v20.10 and v28.5.2, daemon/archive.go.
-func (e *Engine) putCopies(ctx context.Context, id string, c creation) (err error) {
+func (e *Engine) putCopies(ctx context.Context, id, called string, c creation) (err error) {
 	if len(c.copies) == 0 {
 		return nil
 	}
-	into := id
-	if c.host.ReadonlyRootfs {
-		config := &container.Config{Image: c.config.Image, Cmd: []string{"-"}, Labels: map[string]string{compose.LabelOneOff: "True",
-			compose.LabelProject: c.config.Labels[compose.LabelProject], compose.LabelService: c.config.Labels[compose.LabelService]}}
-		host := &container.HostConfig{NetworkMode: "none", VolumesFrom: []string{id}}
-		made, err := e.api.ContainerCreate(ctx, config, host, nil, c.platform, copyHelper(id))
-		if err != nil {
-			return fmt.Errorf("make a container to copy files with: %w", err)
-		}
-		into = made.ID
-		defer func() {
-			undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-			defer cancel()
-			err = errors.Join(err, e.remove(undo, made.ID, false))
-		}()
+	if !c.host.ReadonlyRootfs {
+		return e.put(ctx, id, c.copies)
 	}
+	helper, err := e.copyHelper(ctx, called+"-folders", c, &container.HostConfig{VolumesFrom: []string{id}})
+	if err != nil {
+		return err
+	}
+	err = e.put(ctx, helper, c.copies)
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	return errors.Join(err, e.remove(undo, helper, false))
+}
+
+// put streams copies into a container that was not started, file by file.
+func (e *Engine) put(ctx context.Context, id string, copies []compose.Copy) error {
 	r, w := io.Pipe()
 	packed := make(chan error, 1)
 	go func() {
-		err := pack(ctx, w, c.copies)
+		err := pack(ctx, w, copies)
 		packed <- errors.Join(err, w.CloseWithError(err))
 	}()
-	err = e.api.CopyToContainer(ctx, into, "/", r, container.CopyToContainerOptions{})
+	err := e.api.CopyToContainer(ctx, id, "/", r, container.CopyToContainerOptions{})
 	_ = r.CloseWithError(errNotTaken) // what is still being packed is not wanted any more
 	if packErr := <-packed; packErr != nil && !errors.Is(packErr, errNotTaken) {
 		return packErr
@@ -92,9 +161,6 @@ func (e *Engine) putCopies(ctx context.Context, id string, c creation) (err erro
 
 // errNotTaken is why packing ends where the engine does not read any more.
 var errNotTaken = errors.New("the engine took no more")
-
-// copyHelper is the name of the helper that files are put into a container by.
-func copyHelper(id string) string { return "strake-copy-" + id[:12] }
 
 // pack writes copies as an archive for the root folder, file by file.
 func pack(ctx context.Context, to io.Writer, copies []compose.Copy) error {
@@ -137,7 +203,7 @@ func packContent(w io.Writer, name string, size int64) error {
 	return nil
 }
 
-// removeContainer does RemoveContainer. The volumes of copied folders go with the container: its successor has copies of its own.
+// removeContainer does RemoveContainer. The volumes of copies go with the container: its successor has copies of its own.
 func (e *Engine) removeContainer(ctx context.Context, s compose.Step) error {
 	var volumes []string
 	if !e.where.local {
@@ -148,24 +214,19 @@ func (e *Engine) removeContainer(ctx context.Context, s compose.Step) error {
 		if volumes, err = e.copyVolumes(ctx, c); err != nil {
 			return err
 		}
-		if len(volumes) > 0 && c.HostConfig.ReadonlyRootfs {
-			if err := e.remove(ctx, copyHelper(c.ID), false); err != nil {
-				return err
-			}
-		}
 	}
 	if err := e.remove(ctx, s.Target, s.Volumes); err != nil {
 		return err
 	}
 	for _, name := range volumes {
-		if err := e.removeVolume(ctx, name); err != nil && !errors.Is(err, compose.ErrInUse) { // by whom volumes_from gave it to
+		if err := e.removeVolume(ctx, name); err != nil && !errors.Is(err, compose.ErrInUse) { // by a helper that goes too, or by whom volumes_from gave it to
 			return err
 		}
 	}
 	return nil
 }
 
-// copyVolumes are the volumes of a container that hold copies of folders. What is labelled is the volume: a container has the labels of its
+// copyVolumes are the volumes of a container that hold copies. What is labelled is the volume: a container has the labels of its
 // image too, whosever that is.
 func (e *Engine) copyVolumes(ctx context.Context, c container.InspectResponse) ([]string, error) {
 	var names []string

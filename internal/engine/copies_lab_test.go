@@ -298,16 +298,72 @@ func TestCopies_AreRefusedByName(t *testing.T) {
 			t.Fatal(err)
 		}
 		for want, service := range map[string]string{
-			filepath.Join(a.dir, "odd/pipe") + " is a named pipe":      `volumes: ["./odd:/odd"]`,
-			"there is no " + filepath.Join(a.dir, "none"):              `volumes: [{type: bind, source: ./none, target: /x, bind: {create_host_path: false}}]`,
-			"there is a tmpfs at /run":                                 `{tmpfs: [/run], volumes: ["./one.conf:/run/one.conf"]}`,
-			"the root file system is read-only":                        `{read_only: true, volumes: ["./one.conf:/etc/one.conf"]}`,
-			"there is a folder of that machine at /tmp, into which it": `volumes: ["/tmp:/tmp", "./one.conf:/tmp/one.conf"]`,
+			filepath.Join(a.dir, "odd/pipe") + " is a named pipe": `volumes: ["./odd:/odd"]`,
+			"there is no " + filepath.Join(a.dir, "none"):         `volumes: [{type: bind, source: ./none, target: /x, bind: {create_host_path: false}}]`,
 		} {
-			service = strings.TrimSuffix(strings.TrimPrefix(service, "{"), "}")
 			a.write(t, "compose.yaml", "services: {web: {image: "+busybox+", "+service+"}}\n", 0o644)
 			_, err := a.up(t, a.Engine)
 			refused(t, err, want)
+		}
+	})
+}
+
+// TestCopies_OfFilesThatWouldNotBeSeen: they are mounted out of a volume by engines that can, and refused for others.
+func TestCopies_OfFilesThatWouldNotBeSeen(t *testing.T) {
+	lab.Each(t, func(t *testing.T, on lab.Engine) {
+		a := newAway(t, on)
+		a.write(t, "one.conf", "one\n", 0o640)
+		a.write(t, "dir/two", "two\n", 0o644)
+		if err := os.Chown(filepath.Join(a.dir, "one.conf"), 12, 34); err != nil {
+			t.Fatal(err)
+		}
+		theirs := t.TempDir() // stands for a folder of the engine's machine
+		for i, c := range []struct{ service, file, why string }{
+			{`tmpfs: [/run], volumes: ["./one.conf:/run/one.conf"]`, "/run/one.conf", "there is a tmpfs at /run"},
+			{`read_only: true, volumes: ["./one.conf:/etc/one.conf:ro", "./dir:/dir"]`, "/etc/one.conf", "the root file system is read-only"},
+			{`read_only: true, configs: [{source: c, target: /etc/deep/c}]`, "/etc/deep/c", "the root file system is read-only"},
+			{`volumes: ["` + theirs + `:/srv", "./one.conf:/srv/one.conf"]`, "/srv/one.conf", "there is a folder of that machine at /srv"},
+		} {
+			a.write(t, "compose.yaml", "services: {web: {image: "+busybox+", command: sleep 1000, init: true, "+c.service+"}}\nconfigs: {c: {file: one.conf}}\n", 0o644)
+			if on.APIVersion < compose.HiddenAPI {
+				_, err := a.up(t, a.Engine)
+				refused(t, err, c.why)
+				continue
+			}
+			a.mustUp(t)
+			a.sees(t, "web", "stat -c '%a %u %g' "+c.file+"; cat "+c.file, "640 12 34\none")
+			if again := a.mustUp(t); again != "" {
+				t.Errorf("the second up of %d does %s, want nothing", i, again)
+			}
+			if strings.Contains(c.service, "./dir") {
+				a.sees(t, "web", "cat /dir/two", "two")
+			}
+			if text, err := os.ReadFile(filepath.Join(theirs, "one.conf")); err == nil && len(text) > 0 {
+				t.Errorf("the folder of the engine's machine holds %q now", text)
+			}
+			if left := lab.Docker(t, on, "ps", "-aq", "--filter", "name=strake-unfinished-.*"+a.name); left != "" {
+				t.Errorf("containers are left over: %s", left)
+			}
+		}
+		if on.APIVersion < compose.HiddenAPI {
+			return
+		}
+		volumes := strings.Fields(lab.Docker(t, on, "inspect", "-f", "{{range .Mounts}}{{.Name}} {{end}}", a.name+"-web-1"))
+		state, err := a.Observe(t.Context(), compose.Scope{Project: a.name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := compose.Down(nil, state, compose.DownOptions{})
+		if err == nil {
+			err = compose.Run(t.Context(), a.Engine, plan, compose.RunOptions{Project: a.name})
+		}
+		if err != nil {
+			t.Fatalf("down = %v, want nil", err)
+		}
+		for _, v := range a.anonymous(t) {
+			if slices.Contains(volumes, v) {
+				t.Errorf("after down volume %s is still there", v)
+			}
 		}
 	})
 }

@@ -110,20 +110,32 @@ func firstOf(siblings []compose.Container) func(string) (string, error) {
 	}
 }
 
-// make creates a container, connects it and puts its files in. After a failure the container is gone again. One that files are copied into has
-// another name until they are in.
+// make creates a container, connects it and puts its files in. After a failure the container is gone again. One that the project's files are
+// copied into has another name until they are in.
 func (e *Engine) make(ctx context.Context, name string, c creation, note func(compose.Event)) (id string, err error) {
-	called := name
-	if len(c.copies) > 0 {
-		called = compose.UnfinishedName(name)
+	undo := func(id string, volumes bool) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		if undoErr := e.remove(ctx, id, volumes); undoErr != nil {
+			err = errors.Join(err, undoErr)
+		}
 	}
-	answer, err := e.api.ContainerCreate(ctx, c.config, c.host, c.network, c.platform, called)
-	if called != name && errdefs.IsConflict(err) {
-		if err := e.removeOurs(ctx, called, c.config.Labels); err != nil {
+	called, create := name, func() (container.CreateResponse, error) {
+		return e.api.ContainerCreate(ctx, c.config, c.host, c.network, c.platform, name)
+	}
+	if c.hasCopies() {
+		called = compose.UnfinishedName(name)
+		create = func() (container.CreateResponse, error) { return e.createUnfinished(ctx, called, c) }
+		var helper string
+		helper, err = e.fillHidden(ctx, called, c)
+		if helper != "" {
+			defer func() { undo(helper, err != nil) }()
+		}
+		if err != nil {
 			return "", err
 		}
-		answer, err = e.api.ContainerCreate(ctx, c.config, c.host, c.network, c.platform, called)
 	}
+	answer, err := create()
 	if err != nil {
 		return "", err
 	}
@@ -131,13 +143,8 @@ func (e *Engine) make(ctx context.Context, name string, c creation, note func(co
 		note(compose.Event{Kind: compose.StepWarning, Text: w})
 	}
 	defer func() {
-		if err == nil {
-			return
-		}
-		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		if undoErr := e.remove(undo, answer.ID, true); undoErr != nil {
-			err = errors.Join(err, undoErr)
+		if err != nil {
+			undo(answer.ID, true)
 		}
 	}()
 	for _, a := range c.later {
@@ -145,13 +152,14 @@ func (e *Engine) make(ctx context.Context, name string, c creation, note func(co
 			return "", fmt.Errorf("connect to network %s: %w", a.network, err)
 		}
 	}
-	if err := e.putCopies(ctx, answer.ID, c); err != nil {
-		return "", err
+	err = e.putCopies(ctx, answer.ID, called, c)
+	if err == nil {
+		err = e.inject(ctx, answer.ID, c.files)
 	}
-	if err := e.inject(ctx, answer.ID, c.files); err != nil || called == name {
-		return answer.ID, err
+	if err == nil && called != name {
+		err = e.api.ContainerRename(ctx, answer.ID, name)
 	}
-	return answer.ID, e.api.ContainerRename(ctx, answer.ID, name)
+	return answer.ID, err
 }
 
 // leftover decides about a container that has the wanted name already. done means that it is the wanted one; else it was

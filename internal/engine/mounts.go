@@ -25,9 +25,7 @@ func storage(spec compose.ContainerSpec, in surroundings) (binds []string, mount
 		}
 		if c, ok := spec.Project.CopyOf(spec.Service.Name, v.ServiceVolume); ok && in.isFolder != nil {
 			c.Create = c.Create && !v.file
-			if copies = append(copies, c); in.isFolder(c) {
-				mounts = append(mounts, copyMount(c))
-			}
+			copies = append(copies, c)
 			continue
 		}
 		source := v.Source

@@ -38,6 +38,7 @@ type creation struct {
 	platform *ocispec.Platform
 	files    []file         // to put in before the start
 	copies   []compose.Copy // likewise: folders have a volume of their own, which is mounted already
+	hidden   []compose.Copy // files to put into a volume before the create; the nth is mounted out of it at n
 	warnings []string       // sentences for people
 }
 
@@ -74,10 +75,11 @@ func translate(spec compose.ContainerSpec, in surroundings) (creation, error) {
 		Healthcheck: health,
 		MacAddress:  mac, //nolint:staticcheck // the field for engines before API 1.44; empty for the others
 	}
-	if c.host, c.copies, err = hostConfig(spec, in); err != nil {
+	var copies []compose.Copy
+	if c.host, copies, err = hostConfig(spec, in); err != nil {
 		return c, err
 	}
-	if c.copies, err = ordered(c.copies, spec, in); err != nil {
+	if err = c.arrange(copies, spec, in); err != nil {
 		return c, err
 	}
 	mode, endpoints := attachments(spec, in)
