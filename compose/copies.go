@@ -90,6 +90,11 @@ func copiesOf(p *Project, s Service) []Copy {
 	return all
 }
 
+// IsCopy is whether a container of the service has something mounted for a copy, and not for a volume of the files.
+func (p *Project) IsCopy(s Service, m Mount) bool {
+	return m.Type == types.VolumeTypeVolume && slices.ContainsFunc(copiesOf(p, s), func(c Copy) bool { return c.Target == path.Clean(m.Target) })
+}
+
 // Hides is why a file cannot be written at target of a container of the service before it starts: it would not be seen below what is mounted
 // there, or be written to what is not the container's. "" where it can; in a volume that may be written to it becomes part of that. A folder
 // always can: it gets a volume of its own.

@@ -9,12 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/rclone/gofakes3"
@@ -79,41 +77,6 @@ func saved(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// forwarded is a TCP address of this machine that leads to the engine's socket.
-func forwarded(t *testing.T, e lab.Engine) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	t.Cleanup(func() { _ = l.Close(); all.Wait() })
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return // it was closed
-			}
-			all.Go(func() { forward(c.(*net.TCPConn), e) })
-		}
-	})
-	return "tcp://" + l.Addr().String()
-}
-
-// forward carries what both sides say until both have ended.
-func forward(from *net.TCPConn, e lab.Engine) {
-	defer from.Close()
-	to, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: e.Socket()})
-	if err != nil {
-		return // the other side sees that it is at an end
-	}
-	defer to.Close()
-	var both sync.WaitGroup
-	both.Go(func() { _, _ = io.Copy(to, from); _ = to.CloseWrite() }) // what is lost shows as an end too
-	both.Go(func() { _, _ = io.Copy(from, to); _ = from.CloseWrite() })
-	both.Wait()
-}
-
 func bucket(t *testing.T, ts *testscript.TestScript, files []string) {
 	backend := s3mem.New()
 	ts.Check(backend.CreateBucket(t.Context(), "dumps"))
@@ -154,7 +117,7 @@ func onEngine(t *testing.T, e lab.Engine, dir string) {
 	cmds["bucket"] = func(ts *testscript.TestScript, _ bool, files []string) { bucket(t, ts, files) }
 	cmds["saved"] = saved
 	// away makes the engine another machine's: it is reached by TCP, and nothing of this machine is known to be there.
-	cmds["away"] = func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("DOCKER_HOST", forwarded(t, e)) }
+	cmds["away"] = func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("DOCKER_HOST", lab.Away(t, e).Host) }
 	testscript.Run(t, testscript.Params{Dir: dir, Cmds: cmds, UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
 			if err := alone(env); err != nil {

@@ -121,8 +121,9 @@ func Running(p *compose.Project, have compose.State) (key string, mode Mode) {
 		}
 		if !c.IsOneOff() && c.ImageRef == Ref(p.Name, c.Service(), k) { // the label alone may come with any image
 			key = k
-			mounts := slices.ContainsFunc(c.Mounts, func(m compose.Mount) bool { return m.Type == "volume" })
-			if s, ok := p.AllServices()[c.Service()]; ok && len(volumesOf(s)) > 0 && !mounts {
+			s, ok := p.AllServices()[c.Service()]
+			mounts := slices.ContainsFunc(c.Mounts, func(m compose.Mount) bool { return m.Type == "volume" && !p.IsCopy(s, m) })
+			if ok && len(volumesOf(s)) > 0 && !mounts {
 				key, mode = k, Layer
 			}
 		}
