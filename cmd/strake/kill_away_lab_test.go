@@ -38,7 +38,7 @@ func TestUp_KilledWhileItCopies(t *testing.T) {
 			src := filepath.Join(s.dir, "src")
 			err := os.MkdirAll(src, 0o755)
 			for i := range 50 { // so that copying takes its time
-				err = errors.Join(err, os.WriteFile(filepath.Join(src, fmt.Sprint(i)), make([]byte, 100<<10), 0o644))
+				err = errors.Join(err, os.WriteFile(filepath.Join(src, fmt.Sprint(i)), make([]byte, 400<<10), 0o644))
 			}
 			if err = errors.Join(err, os.WriteFile(filepath.Join(src, "version"), []byte(fmt.Sprint(n)), 0o644)); err != nil {
 				t.Fatal(err)
@@ -58,12 +58,39 @@ func TestUp_KilledWhileItCopies(t *testing.T) {
 			n := int(seed) + 1
 			version(n)
 			for range 1 + rnd.IntN(2) {
-				s.kill(t, n, time.Duration(rnd.Int64N(int64(whole))), "up")
+				if rnd.IntN(2) == 0 {
+					s.killAtCreate(t)
+				} else {
+					s.kill(t, n, time.Duration(rnd.Int64N(int64(whole))), "up")
+				}
 			}
 			s.mustUp(t, n)
 			s.checkCopies(t, seed, n)
 		}
 	})
+}
+
+// killAtCreate kills an up as soon as there is a container that it has not started yet.
+func (s stack) killAtCreate(t *testing.T) {
+	t.Helper()
+	cmd := s.command(t, nil, "up")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }() // how it ended is not what is tested
+	for {
+		if lab.Docker(t, s.Engine, "ps", "-aq", "--filter", "status=created", "--filter", "label=com.docker.compose.project="+s.name) != "" {
+			_ = cmd.Process.Kill() // it may have ended by itself
+			<-ended
+			return
+		}
+		select {
+		case <-ended:
+			return
+		default:
+		}
+	}
 }
 
 // checkCopies looks at what the containers have, and at which there are.
