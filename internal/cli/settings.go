@@ -52,7 +52,7 @@ func settingsOf(s Streams, o projectOptions, p *compose.Project) []setting {
 
 // variables are the environment variables of strake.
 func variables() []string {
-	return []string{"STRAKE_CACHE_DIR", "STRAKE_GATEWAY_PORT", "STRAKE_GATEWAY_TLS_PORT", "STRAKE_HEALTH", "STRAKE_OFFLINE", "STRAKE_PORTS", "STRAKE_PROGRAM", "STRAKE_REGISTRY"}
+	return []string{"STRAKE_CACHE_DIR", "STRAKE_EC2_FROM", "STRAKE_GATEWAY_PORT", "STRAKE_GATEWAY_TLS_PORT", "STRAKE_HEALTH", "STRAKE_OFFLINE", "STRAKE_PORTS", "STRAKE_PROGRAM", "STRAKE_REGISTRY"}
 }
 
 // warnOfVariables tells of each variable that is likely meant for strake and written wrongly.
