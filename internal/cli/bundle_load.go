@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,6 +37,9 @@ func verified(s Streams, name string) (*os.File, *bundle.Verified, error) {
 
 // notWhole is that a bundle is not the one that was written, and nothing came of it.
 func notWhole(name string, err error) error {
+	if errors.Is(err, bundle.ErrForm) {
+		return &compose.HintedError{Err: fmt.Errorf("%s: %w", name, err), Next: "save it again with this strake; nothing was loaded"}
+	}
 	return &compose.HintedError{Err: fmt.Errorf("%s: %w", name, err), Next: "copy it again from where it was written; nothing was loaded"}
 }
 

@@ -34,6 +34,13 @@ func programOn(ctx context.Context, s Streams, e *engine.Engine) (ref string, er
 // programFor is the image of this program, and the file that goes into it. Where there is no file that can run in a container, as on a Mac, it is
 // the image of this very version that a bundle brought, and no file.
 func programFor(ctx context.Context, s Streams, e *engine.Engine) (ref, file string, err error) {
+	if files, filesErr := programFiles(s); filesErr == nil && len(files) > 1 { // one for each machine
+		state, err := e.Observe(ctx, compose.Scope{})
+		if err != nil {
+			return "", "", err
+		}
+		return programOf(s, "linux/"+state.Engine.Arch)
+	}
 	if ref, file, err = ownImage(s); err == nil {
 		return ref, file, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
@@ -31,17 +32,17 @@ func (e *Engine) StreamTo(ctx context.Context, to *Engine, refs []string, note f
 	s := &stream{from: e, to: to, note: note}
 	for _, ref := range refs {
 		if err := s.bring(ctx, ref); err != nil {
-			return s.sent, fmt.Errorf("send image %s: %w", ref, err)
+			return s.sent.Load(), fmt.Errorf("send image %s: %w", ref, err)
 		}
 	}
-	return s.sent, nil
+	return s.sent.Load(), nil
 }
 
 // stream is one call of StreamTo.
 type stream struct {
 	from, to *Engine
 	note     func(done int64)
-	sent     int64
+	sent     atomic.Int64
 	chains   map[digest.Digest]bool // of the layers that to has, from the lowest up; nil: it was not asked yet
 }
 
@@ -241,8 +242,8 @@ type counted struct {
 
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.Reader.Read(b)
-	if c.s.sent += int64(n); n > 0 && c.s.note != nil {
-		c.s.note(c.s.sent)
+	if sent := c.s.sent.Add(int64(n)); n > 0 && c.s.note != nil {
+		c.s.note(sent)
 	}
 	return n, err
 }

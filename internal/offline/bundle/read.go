@@ -29,6 +29,9 @@ var isDigest = regex.New(`^[0-9a-f]{64}$`)
 // ErrBroken is returned, with what is wrong, for a file that is no bundle or not whole.
 var ErrBroken = errors.New("it is no bundle, or not whole")
 
+// ErrForm is returned for a bundle that another version of strake wrote, in a form that this one does not read.
+var ErrForm = errors.New("another strake wrote it")
+
 func broken(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrBroken, fmt.Sprintf(format, args...))
 }
@@ -39,7 +42,7 @@ func open(r io.Reader) (*zstd.Decoder, error) {
 }
 
 // Read reads a bundle to its end and verifies all of it: that it has no other members than it may have, that each blob has its digest, and that
-// what its images consist of is there. What is wrong is an ErrBroken.
+// what its images consist of is there. What is wrong is an ErrBroken, but for ErrForm.
 func Read(r io.Reader) (*Verified, error) {
 	whole := &sealed{from: r, sum: sha256.New()}
 	plain, err := open(whole)
@@ -140,7 +143,7 @@ func check(texts, blobs map[string][]byte) (*Verified, error) {
 		}
 	}
 	if v.Version != form {
-		return nil, broken("its form is %d, this strake reads %d", v.Version, form)
+		return nil, fmt.Errorf("%w: it is of form %d, and this strake reads %d", ErrForm, v.Version, form)
 	}
 	if len(v.Platforms) == 0 {
 		return nil, broken("it is for no platform")
