@@ -113,6 +113,9 @@ func begin(ts *testscript.TestScript, _ bool, args []string) {
 		k, _, _ := strings.Cut(kv, "=")
 		p.cmd.Env = append(p.cmd.Env, k+"="+ts.Getenv(k))
 	}
+	for _, k := range []string{"CODE", "DELAY"} { // what scripts set for their own files
+		p.cmd.Env = append(p.cmd.Env, k+"="+ts.Getenv(k))
+	}
 	p.cmd.Dir = ts.MkAbs(".")
 	out, err := os.Create(p.out)
 	ts.Check(err)
