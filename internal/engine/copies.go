@@ -16,12 +16,14 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/volume"
 
 	"github.com/strake-dev/strake/compose"
 )
 
-// labelCopy is on the anonymous volumes that copies are in. One of a folder hides what the image has there, as a bind mount does. They go with
+// labelCopy is on the anonymous volumes that copies are in: the project's name. One of a folder hides what the image has there, as a bind mount does. They go with
 // their container.
 const labelCopy = "dev.strake.copy"
 
@@ -31,9 +33,9 @@ func isFolder(c compose.Copy) bool {
 	return err != nil || info.IsDir()
 }
 
-// copyMount is a volume for copies.
-func copyMount(target string) mount.Mount {
-	return mount.Mount{Type: mount.TypeVolume, Target: target, VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: map[string]string{labelCopy: "true"}}}
+// copyMount is a volume for copies of a project.
+func copyMount(project, target string) mount.Mount {
+	return mount.Mount{Type: mount.TypeVolume, Target: target, VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: map[string]string{labelCopy: project}}}
 }
 
 // arrange decides how each of the copies comes to be, in the order of their targets: what lies in another one comes after it. A folder gets a
@@ -43,7 +45,7 @@ func (c *creation) arrange(copies []compose.Copy, spec compose.ContainerSpec, in
 	slices.SortStableFunc(copies, func(a, b compose.Copy) int { return strings.Compare(a.Target, b.Target) })
 	for _, one := range copies {
 		if in.isFolder(one) {
-			c.host.Mounts = append(c.host.Mounts, copyMount(one.Target))
+			c.host.Mounts = append(c.host.Mounts, copyMount(spec.Project.Name, one.Target))
 		} else if why := compose.Hides(spec.Project, spec.Service, one.Target); why != "" {
 			if olderAPI(in.api, compose.HiddenAPI) {
 				return hint(compose.HiddenNext, "%s cannot be put into a container on another machine: %s", one.What, why)
@@ -69,7 +71,7 @@ func (e *Engine) fillHidden(ctx context.Context, called string, c creation) (hel
 		return "", nil
 	}
 	const at = "/copies"
-	helper, err = e.copyHelper(ctx, called+"-files", c, &container.HostConfig{Mounts: []mount.Mount{copyMount(at)}})
+	helper, err = e.copyHelper(ctx, called+"-files", c, &container.HostConfig{Mounts: []mount.Mount{copyMount(c.config.Labels[compose.LabelProject], at)}})
 	if err != nil {
 		return "", err
 	}
@@ -203,23 +205,29 @@ func packContent(w io.Writer, name string, size int64) error {
 	return nil
 }
 
-// removeContainer does RemoveContainer. The volumes of copies go with the container: its successor has copies of its own.
+// removeContainer does RemoveContainer. The volumes of copies go with the container: its successor has copies of its own. So do those of
+// containers of the project that went before, if that was cut off.
 func (e *Engine) removeContainer(ctx context.Context, s compose.Step) error {
-	var volumes []string
-	if !e.where.local {
-		c, err := e.api.ContainerInspect(ctx, s.Target)
-		if err != nil {
-			return absentIsFine(err)
-		}
-		if volumes, err = e.copyVolumes(ctx, c); err != nil {
-			return err
-		}
+	if e.where.local {
+		return e.remove(ctx, s.Target, s.Volumes)
+	}
+	c, err := e.api.ContainerInspect(ctx, s.Target)
+	if err != nil {
+		return absentIsFine(err)
 	}
 	if err := e.remove(ctx, s.Target, s.Volumes); err != nil {
 		return err
 	}
-	for _, name := range volumes {
-		if err := e.removeVolume(ctx, name); err != nil && !errors.Is(err, compose.ErrInUse) { // by a helper that goes too, or by whom volumes_from gave it to
+	project := c.Config.Labels[compose.LabelProject]
+	if project == "" || !slices.ContainsFunc(c.Mounts, func(m container.MountPoint) bool { return m.Type == mount.TypeVolume }) {
+		return nil
+	}
+	unused, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: filters.NewArgs(filters.Arg("label", labelCopy+"="+project), filters.Arg("dangling", "true"))})
+	if err != nil {
+		return fmt.Errorf("look for copies that nothing uses: %w", err)
+	}
+	for _, v := range unused.Volumes {
+		if err := e.removeVolume(ctx, v.Name); err != nil && !errors.Is(err, compose.ErrInUse) {
 			return err
 		}
 	}
