@@ -159,7 +159,7 @@ func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) err
 		return err
 	}
 	w.ec2.way = way
-	e, err := engine.Open(ctx, engine.Options{Host: "unix://" + way.Socket(), Remote: m.ID, Getenv: s.getenv})
+	e, err := engine.Open(ctx, engine.Options{Host: "unix://" + way.Socket(), Remote: m.ID, Getenv: s.getenv, CacheDir: cacheDir(s)})
 	if err != nil {
 		return err
 	}
