@@ -3,6 +3,7 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -126,8 +127,13 @@ func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Ca
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(append(os.Environ(), f.Environ()...), "STRAKE_TEST_MACHINE="+preview)
+	started := make(chan *os.Process, 1)
 	if h.kill {
-		kill := func() { _ = cmd.Process.Kill() }
+		kill := func() {
+			p := <-started
+			_ = p.Kill() // it was killed before by a call that it asked twice
+			started <- p
+		}
 		if fault.Cut == awslab.After {
 			fault.After = kill
 		} else {
@@ -136,20 +142,27 @@ func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Ca
 	}
 	f.Clear()
 	f.Add(fault)
-	out, err := cmd.CombinedOutput()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	started <- cmd.Process
+	err = cmd.Wait()
 	f.Clear()
 	if h.kill == (cmd.ProcessState != nil && cmd.ProcessState.Exited()) {
-		t.Errorf("call %d %s, %s: the process ended as %v\n%s", call+1, fault.Action, h.name, cmd.ProcessState, out)
+		t.Errorf("call %d %s, %s: the process ended as %v\n%s", call+1, fault.Action, h.name, cmd.ProcessState, &out)
 		return false
 	}
 	if n%2 == 0 {
 		if err = openAndClose(t.Context(), calm, preview); err != nil {
-			t.Errorf("call %d %s, %s: the same again = %v\nfirst: %s", call+1, fault.Action, h.name, err, out)
+			t.Errorf("call %d %s, %s: the same again = %v\nfirst: %s", call+1, fault.Action, h.name, err, &out)
 			return false
 		}
 	}
 	if _, err := calm.Sweep(t.Context(), nil); err != nil {
-		t.Errorf("call %d %s, %s: the sweep after it = %v\nfirst: %s", call+1, fault.Action, h.name, err, out)
+		t.Errorf("call %d %s, %s: the sweep after it = %v\nfirst: %s", call+1, fault.Action, h.name, err, &out)
 		return false
 	}
 	all, machines, err := calm.Things(t.Context())
@@ -159,7 +172,7 @@ func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Ca
 	}
 	for _, thing := range all {
 		if thing.Preview == preview {
-			t.Errorf("call %d %s, %s: %s is left\nfirst: %s", call+1, fault.Action, h.name, thing, out)
+			t.Errorf("call %d %s, %s: %s is left\nfirst: %s", call+1, fault.Action, h.name, thing, &out)
 		}
 	}
 	return err == nil
