@@ -111,11 +111,12 @@ func (v *previewSources) namedByDefault(ctx context.Context) (named map[string]b
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.MkdirTemp("", "strake-default-")
+	scratch, err := os.MkdirTemp("", "strake-default-")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, previews.Remove(root)) }()
+	defer func() { err = errors.Join(err, previews.Remove(scratch)) }()
+	root := filepath.Join(scratch, filepath.Base(v.dir)) // which is there not yet
 	if _, err := v.source.Extract(ctx, at.ID, root, nil); err != nil {
 		return nil, err
 	}
