@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
 // Kinds of what belongs to leases, in the order in which they are removed.
@@ -42,6 +43,14 @@ type Thing struct {
 // String names it for people.
 func (t Thing) String() string { return t.Kind + " " + t.ID }
 
+// listing asks for a page of the things of one kind; next is the token of the page after it, nil or "" after the last.
+type listing func(ctx context.Context, token *string) (page []Thing, next *string, err error)
+
+// listings are those of all kinds but instances. A new kind is one more here, and one more case of removeOne.
+func (c *Cloud) listings() []listing {
+	return []listing{c.volumes, c.interfaces, c.parameters, c.groups}
+}
+
 // Things are all that is there of the project's leases: instances that are not gone, and what no instance has to do with. It asks a call for each
 // page of each kind, and fails where one of them does.
 // Source: Amazon EC2 API, DescribeInstances, DescribeVolumes, DescribeNetworkInterfaces, DescribeSecurityGroups; AWS Systems Manager API, GetParametersByPath.
@@ -56,99 +65,97 @@ func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 			all = append(all, Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched, owner: m.owner})
 		}
 	}
-	for _, list := range []func(context.Context) ([]Thing, error){c.volumes, c.interfaces, c.parameters, c.groups} {
-		some, err := list(ctx)
+	for _, list := range c.listings() {
+		err := pages(func(token *string) (*string, error) {
+			page, next, err := list(ctx, token)
+			all = append(all, page...)
+			return next, err
+		})
 		if err != nil {
 			return nil, nil, err
 		}
-		all = append(all, some...)
 	}
 	return all, machines, nil
 }
 
+// ofLeases are the things of what AWS answered, but for those that are not of a lease of the project.
+func ofLeases[T any](found []T, thing func(T) (Thing, bool)) (all []Thing) {
+	for _, one := range found {
+		if t, ok := thing(one); ok {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
 // tagged is a thing by its tags; ok is false for what is not of a lease of the project.
-func (c *Cloud) tagged(kind, id string, tags []types.Tag) (t Thing, ok bool) {
+func (c *Cloud) tagged(kind string, id *string, tags []types.Tag) (t Thing, ok bool) {
 	all := tagsOf(tags)
 	n, err := strconv.Atoi(all[TagLease])
-	t = Thing{Kind: kind, ID: id, Preview: all[TagPreview], Lease: n, Since: timeOf(all[TagSince]), owner: all[TagOwner]}
+	t = Thing{Kind: kind, ID: aws.ToString(id), Preview: all[TagPreview], Lease: n, Since: timeOf(all[TagSince]), owner: all[TagOwner]}
 	return t, err == nil && n > 0 && all[TagProject] == c.Project && t.Preview != "" && !t.Since.IsZero()
 }
 
-func (c *Cloud) mine() []types.Filter { return []types.Filter{filterOf("tag:"+TagProject, c.Project)} }
+// mine are filters for what has the project's tag.
+func (c *Cloud) mine(more ...types.Filter) []types.Filter {
+	return append(more, filterOf("tag:"+TagProject, c.Project))
+}
 
 // volumes are disks that no machine has: one that is attached goes with it.
-func (c *Cloud) volumes(ctx context.Context) (all []Thing, err error) {
-	err = pages(func(token *string) (*string, error) {
-		page, err := c.ec2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{NextToken: token, Filters: append(c.mine(), filterOf("status", "available", "error"))})
-		if err != nil {
-			return nil, explain("list the volumes of "+c.Project, err)
-		}
-		for _, v := range page.Volumes {
-			if t, ok := c.tagged(KindVolume, aws.ToString(v.VolumeId), v.Tags); ok {
-				t.State = string(v.State)
-				all = append(all, t)
-			}
-		}
-		return page.NextToken, nil
-	})
-	return all, err
+func (c *Cloud) volumes(ctx context.Context, token *string) ([]Thing, *string, error) {
+	page, err := c.ec2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{NextToken: token, Filters: c.mine(filterOf("status", "available", "error"))})
+	if err != nil {
+		return nil, nil, explain("list the volumes of "+c.Project, err)
+	}
+	return ofLeases(page.Volumes, func(v types.Volume) (Thing, bool) {
+		t, ok := c.tagged(KindVolume, v.VolumeId, v.Tags)
+		t.State = string(v.State)
+		return t, ok
+	}), page.NextToken, nil
 }
 
 // interfaces are network interfaces that no machine has.
-func (c *Cloud) interfaces(ctx context.Context) (all []Thing, err error) {
-	err = pages(func(token *string) (*string, error) {
-		page, err := c.ec2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NextToken: token, Filters: append(c.mine(), filterOf("status", "available"))})
-		if err != nil {
-			return nil, explain("list the network interfaces of "+c.Project, err)
-		}
-		for _, n := range page.NetworkInterfaces {
-			if t, ok := c.tagged(KindInterface, aws.ToString(n.NetworkInterfaceId), n.TagSet); ok {
-				t.State = string(n.Status)
-				all = append(all, t)
-			}
-		}
-		return page.NextToken, nil
-	})
-	return all, err
+func (c *Cloud) interfaces(ctx context.Context, token *string) ([]Thing, *string, error) {
+	page, err := c.ec2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NextToken: token, Filters: c.mine(filterOf("status", "available"))})
+	if err != nil {
+		return nil, nil, explain("list the network interfaces of "+c.Project, err)
+	}
+	return ofLeases(page.NetworkInterfaces, func(n types.NetworkInterface) (Thing, bool) {
+		t, ok := c.tagged(KindInterface, n.NetworkInterfaceId, n.TagSet)
+		t.State = string(n.Status)
+		return t, ok
+	}), page.NextToken, nil
 }
 
 // groups are security groups whose name is that of their lease.
-func (c *Cloud) groups(ctx context.Context) (all []Thing, err error) {
-	err = pages(func(token *string) (*string, error) {
-		page, err := c.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{NextToken: token, Filters: c.mine()})
-		if err != nil {
-			return nil, explain("list the security groups of "+c.Project, err)
-		}
-		for _, g := range page.SecurityGroups {
-			if t, ok := c.tagged(KindGroup, aws.ToString(g.GroupId), g.Tags); ok && aws.ToString(g.GroupName) == c.groupName(t.Preview, t.Lease) {
-				t.rules = g.IpPermissions
-				all = append(all, t)
-			}
-		}
-		return page.NextToken, nil
-	})
-	return all, err
+func (c *Cloud) groups(ctx context.Context, token *string) ([]Thing, *string, error) {
+	page, err := c.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{NextToken: token, Filters: c.mine()})
+	if err != nil {
+		return nil, nil, explain("list the security groups of "+c.Project, err)
+	}
+	return ofLeases(page.SecurityGroups, func(g types.SecurityGroup) (Thing, bool) {
+		t, ok := c.tagged(KindGroup, g.GroupId, g.Tags)
+		t.rules = g.IpPermissions
+		return t, ok && aws.ToString(g.GroupName) == c.groupName(t.Preview, t.Lease)
+	}), page.NextToken, nil
 }
 
 // parameters are the host keys of leases; whose they are says their name, and their owner nobody.
-func (c *Cloud) parameters(ctx context.Context) (all []Thing, err error) {
+func (c *Cloud) parameters(ctx context.Context, token *string) ([]Thing, *string, error) {
 	path := c.parameterPath() + "previews/"
-	err = pages(func(token *string) (*string, error) {
-		page, err := c.ssm.GetParametersByPath(ctx, &ssm.GetParametersByPathInput{NextToken: token, Path: &path, Recursive: aws.Bool(true)})
-		if err != nil {
-			return nil, explain("list the parameters of "+c.Project, err)
+	page, err := c.ssm.GetParametersByPath(ctx, &ssm.GetParametersByPathInput{NextToken: token, Path: &path, Recursive: aws.Bool(true)})
+	if err != nil {
+		return nil, nil, explain("list the parameters of "+c.Project, err)
+	}
+	all := ofLeases(page.Parameters, func(p ssmtypes.Parameter) (Thing, bool) {
+		parts := strings.Split(strings.TrimPrefix(aws.ToString(p.Name), path), "/")
+		if len(parts) != 3 {
+			return Thing{}, false
 		}
-		for _, p := range page.Parameters {
-			parts := strings.Split(strings.TrimPrefix(aws.ToString(p.Name), path), "/")
-			if len(parts) != 3 {
-				continue
-			}
-			if n, err := strconv.Atoi(parts[1]); err == nil && n > 0 && aws.ToString(p.Name) == c.hostKeyName(parts[0], n) {
-				all = append(all, Thing{Kind: KindParameter, ID: *p.Name, Preview: parts[0], Lease: n, Since: aws.ToTime(p.LastModifiedDate).UTC()})
-			}
-		}
-		return page.NextToken, nil
+		n, err := strconv.Atoi(parts[1])
+		t := Thing{Kind: KindParameter, ID: *p.Name, Preview: parts[0], Lease: n, Since: aws.ToTime(p.LastModifiedDate).UTC()}
+		return t, err == nil && n > 0 && t.ID == c.hostKeyName(t.Preview, n)
 	})
 	slices.SortFunc(all, func(a, b Thing) int { return strings.Compare(a.ID, b.ID) })
-	return all, err
+	return all, page.NextToken, nil
 }
