@@ -10,6 +10,7 @@ import (
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/compose/regex"
 	"github.com/strake-dev/strake/internal/engine"
+	"github.com/strake-dev/strake/internal/host"
 	"github.com/strake-dev/strake/internal/offline"
 	"github.com/strake-dev/strake/internal/seed"
 	"github.com/strake-dev/strake/previews"
@@ -68,6 +69,7 @@ func exitCode(ctx context.Context, err error) int {
 	var step *seed.StepError
 	var file *previews.RefusedError
 	var budget *previews.BudgetError
+	var machines *host.BudgetError
 	var room *previews.RoomError
 	var lock *offline.LockError
 	switch {
@@ -81,7 +83,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.As(err, &refused):
 		return refused.Code
-	case errors.As(err, &file), errors.As(err, &budget), errors.As(err, &room), errors.As(err, &lock), errors.Is(err, compose.ErrOutside):
+	case errors.As(err, &file), errors.As(err, &budget), errors.As(err, &machines), errors.As(err, &room), errors.As(err, &lock), errors.Is(err, compose.ErrOutside):
 		return exitRefused
 	case errors.Is(err, compose.ErrHeld):
 		return exitHeld

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +28,7 @@ type machined struct {
 // onEC2 has the previews of a project run on machines of EC2.
 func (w *previewing) onEC2(ctx context.Context, s Streams) (err error) {
 	w.ec2 = &machined{}
-	w.ec2.cloud, err = host.Open(ctx, host.Options{Project: w.project, Settings: w.policy.EC2, Now: s.Now, Alive: isAlive, Note: w.show.say,
+	w.ec2.cloud, err = host.Open(ctx, host.Options{Project: w.project, Settings: w.policy.EC2, Budget: w.policy.Budget, Now: s.Now, Alive: isAlive, Note: w.show.say,
 		From: func(ctx context.Context) (netip.Addr, error) { return ownAddress(ctx, s) }})
 	return err
 }
@@ -71,15 +70,6 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 	if err != nil {
 		return err
 	}
-	all, err := w.ec2.cloud.Machines(ctx)
-	if err != nil {
-		return err
-	}
-	if _, ok := host.Of(all, id); !ok {
-		if err := w.affords(all); err != nil {
-			return err
-		}
-	}
 	now := s.Now()
 	ttl := cmp.Or(o.TTL, w.policy.TTL)
 	l := host.Lease{Preview: id, Commit: target.ID, Owner: owner(s, "preview open"), Expires: now.Add(min(ttl, w.policy.MaxAge)), Ends: now.Add(w.policy.MaxAge)}
@@ -102,37 +92,6 @@ func (w *previewing) targetOf(ctx context.Context, o previewOptions) (string, pr
 	}
 	id, err := change.Slug()
 	return id, target, err
-}
-
-// affords refuses a machine for which the budget has no room.
-func (w *previewing) affords(all []host.Machine) error {
-	live := slices.DeleteFunc(slices.Clone(all), func(m host.Machine) bool { return !m.Live() })
-	if len(live) >= w.policy.Budget.Previews {
-		full := &previews.BudgetError{Allowed: w.policy.Budget.Previews}
-		slices.SortFunc(live, func(a, b host.Machine) int { return a.Launched.Compare(b.Launched) })
-		for _, m := range live {
-			full.There = append(full.There, m.Preview)
-		}
-		return full
-	}
-	sum := compose.Dollars(0)
-	for _, m := range live {
-		sum += m.Hourly
-	}
-	more := compose.Dollars(0)
-	most := w.policy.Budget.Hourly
-	for _, kind := range w.policy.EC2.Types { // it may be any of them
-		price := host.Hourly(kind, false, w.policy.EC2)
-		if price == 0 && most > 0 {
-			return &compose.HintedError{Err: fmt.Errorf("there is a budget of %s an hour, and the price of %s is not known", most, kind), Next: "name other types in x-strake.previews.ec2.type, or take budget.hourly out"}
-		}
-		more = max(more, price)
-	}
-	if most > 0 && sum+more > most {
-		return &compose.HintedError{Err: fmt.Errorf("the machines of %s cost about %s an hour, and one more about %s: the budget is %s", plural(len(live), "preview"), sum, more, most),
-			Next: "close previews that nobody needs, or raise x-strake.previews.budget.hourly"}
-	}
-	return nil
 }
 
 // reach connects to the machine of a preview that is there.

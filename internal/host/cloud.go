@@ -23,6 +23,7 @@ import (
 type Options struct {
 	Project  string
 	Settings compose.EC2Settings // with defaults
+	Budget   compose.PreviewBudget
 	// From is the address under which this machine reaches others: SSH is let in from there alone.
 	From func(ctx context.Context) (netip.Addr, error)
 	// Alive is whether an owner may still be at work.

@@ -64,30 +64,29 @@ func (e *NoMachineError) Hint() string {
 // still: of two who launch for the same preview both have the same. After a failure nothing runs that the next Launch does not find.
 //
 // Where there is none it tries the types in each subnet, in their order, of spare capacity first where that is wanted. *NoMachineError is returned
-// where none of these was to be had.
+// where none of these was to be had, *BudgetError where there may be no more machines.
 // Source: Amazon EC2 API, RunInstances, StartInstances.
 func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
-	all, err := c.machines(ctx, filterOf("tag:"+TagProject, c.Project), filterOf("tag:"+TagPreview, l.Preview))
+	all, err := c.Machines(ctx)
 	if err != nil {
 		return Machine{}, err
 	}
 	if m, ok := Of(all, l.Preview); ok {
-		if m.Phase == "closing" {
-			return Machine{}, &compose.HintedError{Err: fmt.Errorf("preview %s is being closed, or its close was interrupted", l.Preview), Next: "run strake preview close " + l.Preview + ", and open it again"}
-		}
-		if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(l.Owner)}); err != nil { // who began it may be gone
-			return Machine{}, err
-		}
-		return c.awake(ctx, m)
+		return c.adopt(ctx, l, m)
+	}
+	if err := affords(all, c.Budget, c.Settings); err != nil {
+		return Machine{}, err
 	}
 	n := 1
 	for _, m := range all {
-		n = max(n, m.Lease+1)
+		if m.Preview == l.Preview {
+			n = max(n, m.Lease+1)
+		}
 	}
 	for last := n + 100; n < last; n++ {
 		m, err := c.launch(ctx, l, n)
 		if err == nil {
-			return c.only(ctx, m)
+			return c.settle(ctx, m)
 		}
 		if !errors.Is(err, errSpent) {
 			return m, err
@@ -96,27 +95,19 @@ func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
 	return Machine{}, fmt.Errorf("launch a machine for %s: a hundred leases are spent", l.Preview)
 }
 
-// only is the one machine of a preview: where two who launched at once came to have one each, as the first type was out for one of them, the other is
-// ended.
-func (c *Cloud) only(ctx context.Context, m Machine) (Machine, error) {
-	all, err := c.machines(ctx, filterOf("tag:"+TagProject, c.Project), filterOf("tag:"+TagPreview, m.Preview))
-	if err != nil {
+// adopt goes on with a machine that is there.
+func (c *Cloud) adopt(ctx context.Context, l Lease, m Machine) (Machine, error) {
+	if m.Phase == "closing" {
+		return Machine{}, &compose.HintedError{Err: fmt.Errorf("preview %s is being closed, or its close was interrupted", l.Preview), Next: "run strake preview close " + l.Preview + ", and open it again"}
+	}
+	if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(l.Owner)}); err != nil { // who began it may be gone
+		return Machine{}, err
+	}
+	m, err := c.awake(ctx, m)
+	if err != nil || m.Phase != "opening" {
 		return m, err
 	}
-	first := m
-	for _, other := range all {
-		if other.Live() && other.Lease == m.Lease && other.ID < first.ID {
-			first = other
-		}
-	}
-	if first.ID == m.ID {
-		return m, nil
-	}
-	c.note("machine %s: another command has %s already", m.ID, first.ID)
-	if err := c.terminate(ctx, []Thing{{Kind: KindInstance, ID: m.ID}}); err != nil {
-		return m, err
-	}
-	return c.awake(ctx, first)
+	return c.settle(ctx, m) // whoever launched it may not have come to that
 }
 
 // diedError is that a machine ended before it ran.
