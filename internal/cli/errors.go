@@ -83,7 +83,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.As(err, &refused):
 		return refused.Code
-	case errors.As(err, &file), errors.As(err, &budget), errors.As(err, &machines), errors.As(err, &room), errors.As(err, &lock), errors.Is(err, compose.ErrOutside):
+	case errors.As(err, &file), errors.As(err, &budget), errors.As(err, &machines), errors.As(err, &room), errors.As(err, &lock), errors.Is(err, compose.ErrOutside), errors.Is(err, errCovered):
 		return exitRefused
 	case errors.Is(err, compose.ErrHeld):
 		return exitHeld

@@ -164,7 +164,7 @@ func newPreviewList() *cli.Command {
 		Name: "list", Aliases: []string{"ls"}, Usage: "List the project's previews.",
 		UsageText:   "strake preview list\nstrake preview list --all    # of every project on this engine",
 		Description: "0 done, 1 failed, 2 wrong usage, 130 interrupted",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "of every project on this engine"}, jsonFlag()},
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "of every project on this engine, or of host: ec2 in this account and region"}, jsonFlag()},
 		Action: func(c *cli.Context) error {
 			return previewList(c.Context, streamsOf(c), previewOptions{Project: projectOptionsOf(c), JSON: c.Bool("json"), All: c.Bool("all")})
 		},

@@ -209,23 +209,32 @@ func pullRequestOf(id string) int {
 	return n
 }
 
-// listOfMachines are the previews of machines, as their tags say it.
-func (w *previewing) listOfMachines(ctx context.Context) ([]previews.Preview, map[string]host.Machine, error) {
-	all, err := w.ec2.cloud.Machines(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	byID := map[string]host.Machine{}
-	var list []previews.Preview
-	for _, m := range all {
-		if one, ok := host.Of(all, m.Preview); !ok || one.ID != m.ID {
-			continue
+// listOfMachines are the previews of machines, as their tags say it, and the machines by stack; of every project in the account and region if all.
+func (w *previewing) listOfMachines(ctx context.Context, all bool) ([]previews.Preview, map[string]host.Machine, error) {
+	names := []string{w.project}
+	var err error
+	if all {
+		if names, err = w.ec2.cloud.Projects(ctx); err != nil {
+			return nil, nil, err
 		}
-		byID[m.Preview] = m
-		p := previews.Preview{ID: m.Preview, Project: m.Project, Stack: m.Project + "-" + m.Preview, Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
-			Created: m.Launched, Expires: m.Expires, Ends: m.Ends}
-		p.PR = pullRequestOf(m.Preview)
-		list = append(list, p)
 	}
-	return list, byID, nil
+	byStack := map[string]host.Machine{}
+	var list []previews.Preview
+	for _, name := range names {
+		machines, err := w.ec2.cloud.Of(name).Machines(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, m := range machines {
+			if one, ok := host.Of(machines, m.Preview); !ok || one.ID != m.ID {
+				continue
+			}
+			p := previews.Preview{ID: m.Preview, Project: m.Project, Stack: previews.StackName(m.Project, m.Preview), Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
+				Created: m.Launched, Expires: m.Expires, Ends: m.Ends}
+			p.PR = pullRequestOf(m.Preview)
+			byStack[p.Stack] = m
+			list = append(list, p)
+		}
+	}
+	return list, byStack, nil
 }

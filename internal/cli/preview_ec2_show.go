@@ -32,14 +32,14 @@ func priceOf(d compose.Dollars) string {
 
 // listOnEC2 lists previews by the tags of their machines: it connects to none.
 func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions) error {
-	list, machines, err := w.listOfMachines(ctx)
+	list, machines, err := w.listOfMachines(ctx, o.All)
 	if err != nil {
 		return err
 	}
 	if o.JSON {
 		all := []machinePreview{}
 		for _, p := range list {
-			m := machines[p.ID]
+			m := machines[p.Stack]
 			all = append(all, machinePreview{p, m, costOf(m)})
 		}
 		return printJSON(s.Out, all)
@@ -51,13 +51,17 @@ func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions)
 	rows := [][]string{{"PREVIEW", "STATE", "COMMIT", "AGE", "ENDS IN", "MACHINE", "HOURS", "COST", "URL"}}
 	var sum compose.Dollars
 	for _, p := range list {
-		m := machines[p.ID]
+		m := machines[p.Stack]
 		kind := m.Type
 		if m.Spot {
 			kind += " spot"
 		}
 		sum += costOf(m)
-		rows = append(rows, []string{p.ID, string(p.State), fmt.Sprintf("%.12s", p.Commit), roughly(s.Now().Sub(p.Created)), roughly(p.Expires.Sub(s.Now())), m.ID + " (" + kind + ", " + m.State + ")",
+		name := p.ID
+		if o.All {
+			name = p.Stack
+		}
+		rows = append(rows, []string{name, string(p.State), fmt.Sprintf("%.12s", p.Commit), roughly(s.Now().Sub(p.Created)), roughly(p.Expires.Sub(s.Now())), m.ID + " (" + kind + ", " + m.State + ")",
 			fmt.Sprintf("%.1f", m.Hours), priceOf(costOf(m)), p.URL})
 	}
 	if err := printTable(s.Out, rows); err != nil {
@@ -87,14 +91,11 @@ func (w *previewing) closeOnEC2(ctx context.Context, s Streams, o previewOptions
 		}
 	}
 	receipt, err := w.ec2.cloud.End(ctx, o.ID)
-	_, treesErr := w.sources.Remove(ctx, w.treesOf(ctx, o.ID))
-	err = errors.Join(err, treesErr)
+	err = errors.Join(err, w.dropTrees(ctx, receipt))
 	if o.JSON {
 		return errors.Join(printJSON(s.Out, receipt), err)
 	}
-	for _, t := range receipt.Removed {
-		fmt.Fprintf(s.Out, "gone  %-14s  %s\n", t.Kind, t.ID)
-	}
+	printRemoved(s, receipt)
 	if err != nil {
 		return err
 	}
@@ -120,6 +121,7 @@ func (w *previewing) syncOnEC2(ctx context.Context, s Streams, o previewOptions)
 		return ""
 	}
 	receipt, err := w.ec2.cloud.Sweep(ctx, wanted)
+	err = errors.Join(err, w.dropTrees(ctx, receipt))
 	if o.JSON {
 		return errors.Join(printJSON(s.Out, receipt), err)
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,35 +40,46 @@ func (e *LeftError) Hint() string { return "run strake preview sync, which goes 
 
 // End removes all that is there of the leases of a preview, and looks that it is gone. *LeftError is returned where something stays.
 func (c *Cloud) End(ctx context.Context, preview string) (Receipt, error) {
-	all, machines, err := c.Things(ctx)
-	if err != nil {
-		return Receipt{}, err
-	}
-	for _, m := range machines {
-		if m.Preview == preview && m.Live() { // whoever finds it then goes on
-			if err := c.Mark(ctx, m, map[string]string{TagState: "closing"}); err != nil {
-				return Receipt{}, err
-			}
+	return c.end(ctx, func(t Thing) bool { return t.Preview == preview })
+}
+
+// Remove removes things that Things or Inventory listed, with an instance all that belongs to its lease, and looks that they are gone. *LeftError is
+// returned where something stays.
+func (c *Cloud) Remove(ctx context.Context, some []Thing) (Receipt, error) {
+	ids, leases := map[string]bool{}, map[string]bool{}
+	for _, t := range some {
+		ids[t.ID] = true
+		if t.Kind == KindInstance {
+			leases[leaseOf(t.Preview, t.Lease)] = true
 		}
 	}
+	return c.end(ctx, func(t Thing) bool { return ids[t.ID] || leases[leaseOf(t.Preview, t.Lease)] })
+}
+
+// end removes what is meant of all that is there.
+func (c *Cloud) end(ctx context.Context, meant func(Thing) bool) (Receipt, error) {
 	var done Receipt
-	for range 3 { // what a machine left behind is seen when the machine is gone
-		mine := slices.DeleteFunc(all, func(t Thing) bool { return t.Preview != preview })
-		if len(mine) == 0 {
+	for range 4 { // what a machine left behind is seen when the machine is gone
+		all, machines, err := c.Things(ctx)
+		if err != nil {
+			return done, err
+		}
+		mine := slices.DeleteFunc(all, func(t Thing) bool { return !meant(t) })
+		if done.Left = mine; len(mine) == 0 {
 			return done, nil
+		}
+		for _, m := range machines { // whoever finds it then goes on
+			if m.Live() && slices.ContainsFunc(mine, func(t Thing) bool { return t.ID == m.ID }) {
+				if err := c.Mark(ctx, m, map[string]string{TagState: "closing"}); err != nil {
+					return done, err
+				}
+			}
 		}
 		some, err := c.remove(ctx, mine)
 		done.Removed, done.Left = append(done.Removed, some.Removed...), some.Left
 		if err != nil {
 			return done, err
 		}
-		if all, _, err = c.Things(ctx); err != nil {
-			return done, err
-		}
-	}
-	done.Left = slices.DeleteFunc(all, func(t Thing) bool { return t.Preview != preview })
-	if len(done.Left) == 0 {
-		return done, nil
 	}
 	return done, &LeftError{done.Left}
 }
@@ -167,46 +179,50 @@ type Wanted func(Machine) (why string)
 // Sweep removes what no lease covers: machines whose lease has ended or of which wanted says why they have to go, those of opens that were
 // interrupted, and whatever belongs to a lease without a machine. A listing that fails removes nothing. It closes SSH where an open left it open.
 func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
-	all, machines, err := c.Things(ctx)
+	all, err := c.Inventory(ctx, wanted)
 	if err != nil {
 		return Receipt{}, err
 	}
-	covered, ended := map[string]bool{}, map[string]string{}
+	shutErr := c.shutStale(ctx, all)
+	done, err := c.remove(ctx, slices.DeleteFunc(all, func(t Thing) bool { return t.Why == "" }))
+	return done, errors.Join(err, shutErr)
+}
+
+// Inventory is Things, of each of which it says whether a lease covers it, or why a Sweep would remove it. Of one that is neither a launch may be about
+// to make use.
+func (c *Cloud) Inventory(ctx context.Context, wanted Wanted) ([]Thing, error) {
+	all, machines, err := c.Things(ctx)
+	if err != nil {
+		return nil, err
+	}
+	covered, ended := map[string]time.Time{}, map[string]string{}
 	for _, m := range machines {
 		why := c.ended(m, wanted)
 		if m.State != "terminated" && why == "" {
-			covered[leaseOf(m.Preview, m.Lease)] = true
+			covered[leaseOf(m.Preview, m.Lease)] = m.Expires
 		} else {
 			ended[leaseOf(m.Preview, m.Lease)] = why
 		}
 	}
-	var leftover []Thing
 	left := map[string]bool{} // leases of which it is known that nobody is about to use them
 	for _, t := range all {
 		if c.isLeft(t) {
 			left[leaseOf(t.Preview, t.Lease)] = true
 		}
 	}
-	for _, t := range all {
-		if covered[leaseOf(t.Preview, t.Lease)] {
+	for i := range all {
+		t, lease := &all[i], leaseOf(all[i].Preview, all[i].Lease)
+		if t.Until, t.Covered = covered[lease]; t.Covered {
 			continue
 		}
-		why, had := ended[leaseOf(t.Preview, t.Lease)]
-		switch {
-		case had && why == "":
-			why = "its machine is gone"
+		switch why, had := ended[lease]; {
 		case had:
-		case left[leaseOf(t.Preview, t.Lease)]:
-			why = "no machine came of it"
-		default:
-			continue
+			t.Why = cmp.Or(why, "its machine is gone")
+		case left[lease]:
+			t.Why = "no machine came of it"
 		}
-		t.Why = why
-		leftover = append(leftover, t)
 	}
-	shutErr := c.shutStale(ctx, all, covered)
-	done, err := c.remove(ctx, leftover)
-	return done, errors.Join(err, shutErr)
+	return all, nil
 }
 
 func leaseOf(preview string, lease int) string { return fmt.Sprintf("%s/%d", preview, lease) }
@@ -244,10 +260,10 @@ func (c *Cloud) isLeft(t Thing) bool {
 }
 
 // shutStale closes SSH where it was opened too long ago for whoever did to be about.
-func (c *Cloud) shutStale(ctx context.Context, all []Thing, covered map[string]bool) error {
+func (c *Cloud) shutStale(ctx context.Context, all []Thing) error {
 	var errs []error
 	for _, t := range all {
-		if t.Kind != KindGroup || !covered[leaseOf(t.Preview, t.Lease)] {
+		if t.Kind != KindGroup || !t.Covered {
 			continue
 		}
 		for _, rule := range staleRules(t.rules, c.Now()) {

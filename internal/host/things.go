@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/strake-dev/strake/compose"
 )
 
 // Kinds of what belongs to leases, in the order in which they are removed.
@@ -34,7 +36,12 @@ type Thing struct {
 	Lease   int       `json:"lease"`
 	State   string    `json:"state,omitempty"` // of an instance, volume or interface
 	Since   time.Time `json:"since,omitzero"`
-	Why     string    `json:"why,omitempty"` // why a Sweep removed it
+	// Hourly is an estimate of what it costs an hour, and Cost of what it has cost; 0 where it costs nothing, or its price is not known.
+	Hourly  compose.Dollars `json:"hourly,omitempty"`
+	Cost    compose.Dollars `json:"cost,omitempty"`
+	Covered bool            `json:"covered"`        // a lease covers it, until Until; said by Inventory
+	Until   time.Time       `json:"until,omitzero"` // zero where the lease's end is not known
+	Why     string          `json:"why,omitempty"`  // why a Sweep removes it
 
 	owner string
 	rules []types.IpPermission // of a security group
@@ -62,7 +69,7 @@ func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 	var all []Thing
 	for _, m := range machines {
 		if m.State != "terminated" {
-			all = append(all, Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched, owner: m.owner})
+			all = append(all, Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched, Hourly: m.Hourly, owner: m.owner})
 		}
 	}
 	for _, list := range c.listings() {
@@ -74,6 +81,9 @@ func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 		if err != nil {
 			return nil, nil, err
 		}
+	}
+	for i, t := range all {
+		all[i].Cost = t.Hourly * compose.Dollars(c.Now().Sub(t.Since).Hours())
 	}
 	return all, machines, nil
 }
@@ -109,7 +119,7 @@ func (c *Cloud) volumes(ctx context.Context, token *string) ([]Thing, *string, e
 	}
 	return ofLeases(page.Volumes, func(v types.Volume) (Thing, bool) {
 		t, ok := c.tagged(KindVolume, v.VolumeId, v.Tags)
-		t.State = string(v.State)
+		t.State, t.Hourly = string(v.State), compose.Dollars(diskHourly*float64(aws.ToInt32(v.Size)))
 		return t, ok
 	}), page.NextToken, nil
 }
@@ -158,4 +168,31 @@ func (c *Cloud) parameters(ctx context.Context, token *string) ([]Thing, *string
 	})
 	slices.SortFunc(all, func(a, b Thing) int { return strings.Compare(a.ID, b.ID) })
 	return all, page.NextToken, nil
+}
+
+// Of is the part of another project in the same account and region.
+func (c *Cloud) Of(project string) *Cloud {
+	other := *c
+	other.Project = project
+	return &other
+}
+
+// Projects are those of which there is a lease, the own one among them: each lease has a security group, which is the first of it that is made
+// and the last that is removed.
+func (c *Cloud) Projects(ctx context.Context) ([]string, error) {
+	all := []string{c.Project}
+	err := pages(func(token *string) (*string, error) {
+		page, err := c.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{NextToken: token, Filters: []types.Filter{filterOf("tag-key", TagProject)}})
+		if err != nil {
+			return nil, explain("look for the projects that have machines", err)
+		}
+		for _, g := range page.SecurityGroups {
+			if project := tagsOf(g.Tags)[TagProject]; project != "" {
+				all = append(all, project)
+			}
+		}
+		return page.NextToken, nil
+	})
+	slices.Sort(all)
+	return slices.Compact(all), err
 }
