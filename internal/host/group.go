@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,21 +27,20 @@ func (c *Cloud) group(ctx context.Context, vpc, preview string, lease int, tags 
 	}
 	made, err := c.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String("preview " + preview + " of " + c.Project + ", by strake"),
 		TagSpecifications: []types.TagSpecification{spec}})
-	id := ""
+	var g types.SecurityGroup
 	switch {
 	case err == nil:
-		id = aws.ToString(made.GroupId)
+		g.GroupId = made.GroupId
 	case codeOf(err) == "InvalidGroup.Duplicate":
-		if id, err = c.groupNamed(ctx, vpc, name); err != nil {
+		if g, err = c.groupNamed(ctx, vpc, name); err != nil {
 			return "", err
 		}
 	default:
 		return "", explain("make security group "+name, err)
 	}
-	for _, port := range []int32{80, 443} {
-		if err := c.open(ctx, id, port, "visitors", c.visitors()...); err != nil {
-			return "", err
-		}
+	id := aws.ToString(g.GroupId)
+	if err := c.letVisitorsIn(ctx, g); err != nil {
+		return "", err
 	}
 	if c.Settings.Address == compose.AddressPrivate {
 		return id, c.open(ctx, id, sshPort, "strake", netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"))
@@ -49,6 +49,53 @@ func (c *Cloud) group(ctx context.Context, vpc, preview string, lease int, tags 
 }
 
 const sshPort = 22
+
+// webPorts are those of visitors, and forVisitors says of a rule that it is for them.
+var webPorts = []int32{80, 443}
+
+const forVisitors = "visitors"
+
+// letVisitorsIn has a group let in from where the settings allow, and takes back the rules for visitors from elsewhere. Rules of others stay.
+func (c *Cloud) letVisitorsIn(ctx context.Context, g types.SecurityGroup) error {
+	allowed := c.visitors()
+	for _, port := range webPorts {
+		if err := c.open(ctx, aws.ToString(g.GroupId), port, forVisitors, allowed...); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, r := range rulesOf(g.IpPermissions) {
+		if r.why == forVisitors && slices.Contains(webPorts, r.port) && !slices.Contains(allowed, r.from) {
+			errs = append(errs, c.shut(ctx, aws.ToString(g.GroupId), r.port, r.from))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ingress is a rule of a security group, of one port or the first of several.
+type ingress struct {
+	port int32
+	from netip.Prefix
+	why  string
+}
+
+// rulesOf are the rules that let addresses in; those for other groups are left out.
+func rulesOf(all []types.IpPermission) (rules []ingress) {
+	add := func(port *int32, cidr, why *string) {
+		if p, err := netip.ParsePrefix(aws.ToString(cidr)); err == nil {
+			rules = append(rules, ingress{aws.ToInt32(port), p, aws.ToString(why)})
+		}
+	}
+	for _, r := range all {
+		for _, one := range r.IpRanges {
+			add(r.FromPort, one.CidrIp, one.Description)
+		}
+		for _, one := range r.Ipv6Ranges {
+			add(r.FromPort, one.CidrIpv6, one.Description)
+		}
+	}
+	return rules
+}
 
 // visitors are from where they are let in.
 func (c *Cloud) visitors() []netip.Prefix {
@@ -65,7 +112,7 @@ func (c *Cloud) visitors() []netip.Prefix {
 }
 
 // groupNamed is the security group of a name that is ours by its tags.
-func (c *Cloud) groupNamed(ctx context.Context, vpc, name string) (string, error) {
+func (c *Cloud) groupNamed(ctx context.Context, vpc, name string) (types.SecurityGroup, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, fmt.Errorf("there is no security group %s", name))
 	defer cancel()
 	var out *ec2.DescribeSecurityGroupsOutput
@@ -74,24 +121,32 @@ func (c *Cloud) groupNamed(ctx context.Context, vpc, name string) (string, error
 		return err != nil || len(out.SecurityGroups) > 0, err
 	})
 	if err != nil {
-		return "", explain("look for security group "+name, err)
+		return types.SecurityGroup{}, explain("look for security group "+name, err)
 	}
 	for _, g := range out.SecurityGroups {
 		if tagsOf(g.Tags)[TagProject] == c.Project {
-			return aws.ToString(g.GroupId), nil
+			return g, nil
 		}
 	}
-	return "", &compose.HintedError{Err: fmt.Errorf("there is a security group %s that strake did not make", name), Next: "give it another name, or remove it"}
+	return types.SecurityGroup{}, &compose.HintedError{Err: fmt.Errorf("there is a security group %s that strake did not make", name), Next: "give it another name, or remove it"}
 }
 
-// open lets addresses in at a port of a group.
+// open lets addresses in at a port of a group. A rule for SSH that is there is given the words of why.
+// Source: Amazon EC2 API, AuthorizeSecurityGroupIngress, UpdateSecurityGroupRuleDescriptionsIngress.
 func (c *Cloud) open(ctx context.Context, group string, port int32, why string, from ...netip.Prefix) error {
 	for _, p := range from { // one by one: of several of which one is there none is added
+		rule := []types.IpPermission{permission(port, p, why)}
 		err := soon(ctx, func() error {
-			_, err := c.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &group, IpPermissions: []types.IpPermission{permission(port, p, why)}})
+			_, err := c.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &group, IpPermissions: rule})
 			return err
 		}, "InvalidGroup.NotFound")
-		if err != nil && codeOf(err) != "InvalidPermission.Duplicate" {
+		if codeOf(err) == "InvalidPermission.Duplicate" {
+			err = nil
+			if port == sshPort {
+				_, err = c.ec2.UpdateSecurityGroupRuleDescriptionsIngress(ctx, &ec2.UpdateSecurityGroupRuleDescriptionsIngressInput{GroupId: &group, IpPermissions: rule})
+			}
+		}
+		if err != nil {
 			return explain(fmt.Sprintf("open port %d for %s", port, p), err)
 		}
 	}
@@ -111,7 +166,7 @@ func permission(port int32, p netip.Prefix, why string) types.IpPermission {
 }
 
 // LetIn lets SSH in to a machine from where this one reaches it, and returns what ends that. A private machine is open inside of its VPC, and
-// nothing is changed. What a killed one left is closed by the next Sweep.
+// nothing is changed. What a killed one left is closed by a Sweep an hour after: who needs it longer calls LetIn again, as a Way does.
 func (c *Cloud) LetIn(ctx context.Context, m Machine) (closeAgain func(context.Context) error, err error) {
 	none := func(context.Context) error { return nil }
 	if c.Settings.Address == compose.AddressPrivate {
@@ -121,26 +176,32 @@ func (c *Cloud) LetIn(ctx context.Context, m Machine) (closeAgain func(context.C
 	if err != nil {
 		return none, err
 	}
-	id, err := c.groupNamed(ctx, m.vpc, c.groupName(m.Preview, m.Lease))
+	g, err := c.groupNamed(ctx, m.vpc, c.groupName(m.Preview, m.Lease))
 	if err != nil {
 		return none, err
 	}
-	rule := netip.PrefixFrom(from, from.BitLen())
+	id, rule := aws.ToString(g.GroupId), netip.PrefixFrom(from, from.BitLen())
+	closeAgain = func(ctx context.Context) error { return c.shut(ctx, id, sshPort, rule) }
 	if err := c.open(ctx, id, sshPort, sshSince+c.Now().UTC().Format(time.RFC3339), rule); err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		return none, errors.Join(err, c.shut(ctx, id, rule)) // it may be open although nobody said so
+		return none, errors.Join(err, closeAgain(ctx)) // it may be open although nobody said so
 	}
-	return func(ctx context.Context) error { return c.shut(ctx, id, rule) }, nil
+	return closeAgain, nil
 }
 
-// sshSince begins the description of a rule that lets SSH in, and goes on with when it was made.
-const sshSince = "strake since "
+// sshSince begins the description of a rule that lets SSH in, and goes on with when somebody last said that it is needed. It is needed no more when
+// that is staleSSH ago; who is connected says so every refreshSSH.
+const (
+	sshSince   = "strake since "
+	staleSSH   = time.Hour
+	refreshSSH = staleSSH / 4
+)
 
-// shut takes a rule for SSH away; one that is not there is gone.
+// shut takes back a rule; one that is not there is gone.
 // Source: Amazon EC2 API, RevokeSecurityGroupIngress.
-func (c *Cloud) shut(ctx context.Context, group string, from netip.Prefix) error {
-	rule := permission(sshPort, from, "")
+func (c *Cloud) shut(ctx context.Context, group string, port int32, from netip.Prefix) error {
+	rule := permission(port, from, "")
 	for i := range rule.IpRanges {
 		rule.IpRanges[i].Description = nil
 	}
@@ -151,24 +212,14 @@ func (c *Cloud) shut(ctx context.Context, group string, from netip.Prefix) error
 	if code := codeOf(err); code == "InvalidPermission.NotFound" || strings.HasPrefix(code, "InvalidGroup") {
 		return nil
 	}
-	return explain("close SSH of security group "+group, err)
+	return explain(fmt.Sprintf("close port %d of security group %s for %s", port, group, from), err)
 }
 
-// staleRules are the rules that let SSH in for an open that began more than an hour ago.
+// staleRules are the rules for SSH that nobody has needed for an hour.
 func staleRules(rules []types.IpPermission, now time.Time) (all []netip.Prefix) {
-	stale := func(cidr, why *string) {
-		since, ours := strings.CutPrefix(aws.ToString(why), sshSince)
-		p, err := netip.ParsePrefix(aws.ToString(cidr))
-		if ours && err == nil && now.Sub(timeOf(since)) > time.Hour {
-			all = append(all, p)
-		}
-	}
-	for _, r := range rules {
-		for _, one := range r.IpRanges {
-			stale(one.CidrIp, one.Description)
-		}
-		for _, one := range r.Ipv6Ranges {
-			stale(one.CidrIpv6, one.Description)
+	for _, r := range rulesOf(rules) {
+		if since, ours := strings.CutPrefix(r.why, sshSince); ours && r.port == sshPort && now.Sub(timeOf(since)) > staleSSH {
+			all = append(all, r.from)
 		}
 	}
 	return all

@@ -104,6 +104,13 @@ func (c *Cloud) adopt(ctx context.Context, l Lease, m Machine) (Machine, error) 
 		return Machine{}, err
 	}
 	m, err := c.awake(ctx, m)
+	if err != nil {
+		return m, err
+	}
+	g, err := c.groupNamed(ctx, m.vpc, c.groupName(m.Preview, m.Lease))
+	if err == nil {
+		err = c.letVisitorsIn(ctx, g) // the settings may be others by now
+	}
 	if err != nil || m.Phase != "opening" {
 		return m, err
 	}

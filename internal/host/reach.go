@@ -21,14 +21,48 @@ const bootPatience = 10 * time.Minute
 // Way is a way to a machine, whose security group lets this machine in as long as it is open.
 type Way struct {
 	*Connection
-	shut func(context.Context) error
+	shut    func(context.Context) error
+	refresh *keeper
 }
 
 // Close ends the connection and lets nobody in any more.
 func (w *Way) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
+	w.refresh.stop()
 	return errors.Join(w.Connection.Close(), w.shut(ctx))
+}
+
+// keeper does something again and again until it is stopped.
+type keeper struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// keepDoing calls do at each tick, whatever became of ctx, until stop.
+func keepDoing(ctx context.Context, tick <-chan time.Time, do func(context.Context)) *keeper {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	k := &keeper{cancel, make(chan struct{})}
+	go func() {
+		defer close(k.done)
+		for {
+			select {
+			case <-tick:
+				do(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return k
+}
+
+// stop returns when it does it no more; nil does nothing.
+func (k *keeper) stop() {
+	if k != nil {
+		k.cancel()
+		<-k.done
+	}
 }
 
 // Reach connects to a machine, waits for its engine, and at the first time gives it a host key that nobody else knows. A machine with another host key
@@ -66,6 +100,11 @@ func (c *Cloud) Reach(ctx context.Context, m Machine) (w *Way, err error) {
 			return w, err
 		}
 	}
+	w.refresh = keepDoing(ctx, time.Tick(refreshSSH), func(ctx context.Context) {
+		if _, err := c.LetIn(ctx, m); err != nil && ctx.Err() == nil {
+			c.note("machine %s: %v", m.ID, err) // what is connected stays so
+		}
+	})
 	return w, c.booted(ctx, w)
 }
 

@@ -267,7 +267,7 @@ func (c *Cloud) shutStale(ctx context.Context, all []Thing) error {
 			continue
 		}
 		for _, rule := range staleRules(t.rules, c.Now()) {
-			errs = append(errs, c.shut(ctx, t.ID, rule))
+			errs = append(errs, c.shut(ctx, t.ID, sshPort, rule))
 		}
 	}
 	return errors.Join(errs...)
