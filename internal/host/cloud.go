@@ -1,7 +1,6 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -122,31 +121,19 @@ func (c *Cloud) hostKeyName(preview string, lease int) string {
 	return fmt.Sprintf("%spreviews/%s/%d/host-key", c.parameterPath(), preview, lease)
 }
 
+// longestPauseAWS is the longest pause between two questions to AWS, or to a machine of it.
+const longestPauseAWS = 5 * time.Second
+
 // until calls do until it says that it is done, at growing intervals, or ctx ends.
 func until(ctx context.Context, do func() (done bool, err error)) error {
-	for pause := 200 * time.Millisecond; ; pause = min(pause*3/2, 5*time.Second) {
-		done, err := do()
-		if done || err != nil {
+	for wait := (&pauses{longest: longestPauseAWS}); ; {
+		if done, err := do(); done || err != nil {
 			return err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return cmp.Or(context.Cause(ctx), ctx.Err())
+		if err := wait.pass(ctx); err != nil {
+			return err
 		}
 	}
-}
-
-// soon calls do again for a while where AWS does not know yet what was just made.
-func soon(ctx context.Context, do func() error, unknown string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	var last error
-	err := until(ctx, func() (bool, error) {
-		last = do()
-		return codeOf(last) != unknown, nil
-	})
-	return cmp.Or(last, err)
 }
 
 // pages asks for one page after the other; ask returns the token of the next, nil or "" after the last. The SDK's paginators take their client as an

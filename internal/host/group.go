@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,19 +135,22 @@ func (c *Cloud) groupNamed(ctx context.Context, vpc, name string) (types.Securit
 // open lets addresses in at a port of a group. A rule for SSH that is there is given the words of why.
 // Source: Amazon EC2 API, AuthorizeSecurityGroupIngress, UpdateSecurityGroupRuleDescriptionsIngress.
 func (c *Cloud) open(ctx context.Context, group string, port int32, why string, from ...netip.Prefix) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	for _, p := range from { // one by one: of several of which one is there none is added
 		rule := []types.IpPermission{permission(port, p, why)}
-		err := soon(ctx, func() error {
-			_, err := c.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &group, IpPermissions: rule})
-			return err
-		}, "InvalidGroup.NotFound")
+		var err error
+		waitErr := until(ctx, func() (bool, error) { // AWS may not know for a moment what was just made
+			_, err = c.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &group, IpPermissions: rule})
+			return codeOf(err) != "InvalidGroup.NotFound", nil
+		})
 		if codeOf(err) == "InvalidPermission.Duplicate" {
 			err = nil
 			if port == sshPort {
 				_, err = c.ec2.UpdateSecurityGroupRuleDescriptionsIngress(ctx, &ec2.UpdateSecurityGroupRuleDescriptionsIngressInput{GroupId: &group, IpPermissions: rule})
 			}
 		}
-		if err != nil {
+		if err = cmp.Or(err, waitErr); err != nil {
 			return explain(fmt.Sprintf("open port %d for %s", port, p), err)
 		}
 	}

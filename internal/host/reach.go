@@ -113,41 +113,30 @@ const hostKeyLock = "/run/strake-host-key"
 
 // ownHostKey gives a machine a host key of its own where nobody else is at it; else it waits for who is, and connects again.
 func (c *Cloud) ownHostKey(ctx context.Context, m Machine, login keyPair, known identity, w *Way) error {
-	for begin := time.Now(); ; {
+	begin := time.Now()
+	return until(ctx, func() (bool, error) {
 		if _, err := w.Run(ctx, "sudo mkdir "+hostKeyLock, nil); err == nil {
-			return c.replaceHostKey(ctx, m, login, known, w)
+			return true, c.replaceHostKey(ctx, m, login, known, w)
 		}
 		now, err := c.identity(ctx, m)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if now.private == "" {
 			if err := w.Connection.Close(); err != nil {
-				return err
+				return false, err
 			}
 			w.Connection, err = c.connect(ctx, m, login, now)
-			return err
+			return true, err
 		}
 		if time.Since(begin) > time.Minute { // whoever was at it is gone
 			begin = time.Now()
 			if _, err := w.Run(ctx, "sudo rmdir "+hostKeyLock, nil); err != nil {
-				return fmt.Errorf("replace the host key of machine %s: %w", m.ID, err)
+				return false, fmt.Errorf("replace the host key of machine %s: %w", m.ID, err)
 			}
 		}
-		if err := pause(ctx, time.Second); err != nil {
-			return err
-		}
-	}
-}
-
-// pause waits, or is why ctx ended.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+		return false, nil
+	})
 }
 
 // booted returns when the script of the first boot has ended; one that failed is an error with what it said last.
