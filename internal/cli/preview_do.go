@@ -236,7 +236,7 @@ func previewExtend(ctx context.Context, s Streams, o previewOptions) error {
 		}
 		end, err := w.manager.Extend(ctx, w.project, o.ID, by)
 		if err == nil && w.ec2 != nil {
-			err = w.ec2.cloud.Extend(ctx, w.ec2.machine, w.ec2.way, end)
+			err = w.extend(ctx, end)
 		}
 		if err != nil {
 			return err

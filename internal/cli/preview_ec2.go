@@ -70,9 +70,7 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 	if err != nil {
 		return err
 	}
-	now := s.Now()
-	ttl := cmp.Or(o.TTL, w.policy.TTL)
-	l := host.Lease{Preview: id, Commit: target.ID, Owner: owner(s, "preview open"), Expires: now.Add(min(ttl, w.policy.MaxAge)), Ends: now.Add(w.policy.MaxAge)}
+	l := host.Lease{Preview: id, Commit: target.ID, Owner: owner(s, "preview open")}.For(s.Now(), cmp.Or(o.TTL, w.policy.TTL), w.policy.MaxAge)
 	m, err := w.ec2.cloud.Launch(ctx, l)
 	if err != nil {
 		return err
@@ -141,12 +139,8 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 		}
 		return p, err
 	}
-	end := s.Now().Add(min(cmp.Or(o.TTL, w.policy.TTL), w.policy.MaxAge))
-	if m := w.ec2.machine; end.After(m.Expires) && (m.Ends.IsZero() || !end.After(m.Ends)) { // it must not end itself while it is updated
-		if err := w.ec2.cloud.Extend(ctx, m, w.ec2.way, end); err != nil {
-			return p, err
-		}
-		w.ec2.machine.Expires = end.UTC().Truncate(time.Second)
+	if err := w.extend(ctx, w.ec2.machine.Renewed(s.Now(), cmp.Or(o.TTL, w.policy.TTL))); err != nil { // it must not end itself while it is updated
+		return p, err
 	}
 	for range 5 {
 		cuts := w.ec2.way.Cuts()
@@ -167,10 +161,16 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	markCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	errs := []error{err, w.ec2.cloud.Mark(markCtx, m, tags)}
-	if !p.Expires.IsZero() && !p.Expires.Truncate(time.Second).Equal(m.Expires) {
-		errs = append(errs, w.ec2.cloud.Extend(markCtx, m, w.ec2.way, p.Expires))
+	if !p.Expires.IsZero() {
+		errs = append(errs, w.extend(markCtx, p.Expires))
 	}
 	return p, errors.Join(errs...)
+}
+
+// extend moves the end of the machine's lease.
+func (w *previewing) extend(ctx context.Context, end time.Time) (err error) {
+	w.ec2.machine, err = w.ec2.cloud.Extend(ctx, w.ec2.machine, w.ec2.way, end)
+	return err
 }
 
 // wasCut waits a moment for a connection that breaks off to be made again, and says whether that happened.

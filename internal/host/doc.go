@@ -33,15 +33,6 @@ const (
 	TagHourly  = "dev.strake.hourly"  // what it was estimated to cost an hour when it was launched
 )
 
-// Lease is what a machine is wanted for.
-type Lease struct {
-	Preview string // its ID
-	Commit  string
-	Owner   compose.Owner
-	Expires time.Time
-	Ends    time.Time
-}
-
 // Machine is an instance of a lease. Its JSON names are stable.
 type Machine struct {
 	ID       string    `json:"id"`    // i-0123456789abcdef0

@@ -284,11 +284,3 @@ func (c *Cloud) writeIdentity(ctx context.Context, m Machine, text string) error
 	_, err := c.ssm.PutParameter(ctx, &ssm.PutParameterInput{Name: &name, Value: &text, Type: types.ParameterTypeSecureString, Overwrite: aws.Bool(true)})
 	return explain("write parameter "+name, err)
 }
-
-// Extend moves the end of a machine's lease: on the machine, which ends itself then, and in its tags.
-func (c *Cloud) Extend(ctx context.Context, m Machine, w *Way, expires time.Time) error {
-	if _, err := w.Run(ctx, moveLease(expires), nil); err != nil {
-		return fmt.Errorf("move the lease on machine %s: %w", m.ID, err)
-	}
-	return c.Mark(ctx, m, map[string]string{TagExpires: expires.UTC().Format(time.RFC3339)})
-}
