@@ -30,6 +30,10 @@ type EC2Settings struct {
 	AMI string `strake:"ami" doc:"The image that machines boot, one with systemd; without it the newest Amazon Linux 2023."`
 	// Profile is the instance profile of machines, which all that runs on them may use; "" is none.
 	Profile string `strake:"profile" doc:"The instance profile of machines. What a pull request runs may use it; without it none."`
+	// Scheduler lets previews sleep by stopping their machines: AWS ends one that stands still at the end of its lease.
+	Scheduler bool `strake:"scheduler" doc:"A preview may sleep by stopping its machine, which a schedule of EventBridge then ends at the end of its lease."`
+	// SchedulerRole is the role with which AWS does that, by its name or ARN; "" is strake-scheduler.
+	SchedulerRole string `strake:"scheduler_role" doc:"The role, by name or ARN, with which that schedule ends a machine; without it strake-scheduler."`
 	// Placement is who shares a machine; "" is instance.
 	Placement EC2Placement `strake:"placement" enum:"instance,shared" doc:"instance: each preview has a machine of its own, the default; shared is not there yet."`
 	// Wildcard is the domain of a DNS service that answers for names which hold an address, such as sslip.io.
@@ -64,6 +68,9 @@ func (s EC2Settings) WithDefaults() EC2Settings {
 	if s.Disk == 0 {
 		s.Disk = defaultEC2Disk
 	}
+	if s.SchedulerRole == "" {
+		s.SchedulerRole = "strake-scheduler"
+	}
 	if s.Placement == "" {
 		s.Placement = PlacementInstance
 	}
@@ -94,6 +101,7 @@ func (d Dollars) String() string {
 var (
 	regionName = regex.New(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
 	typeName   = regex.New(`^[a-z0-9-]+\.[a-z0-9-]+$`)
+	roleName   = regex.New(`^(arn:aws[a-z-]*:iam::[0-9]{12}:role/)?[A-Za-z0-9+=,.@_/-]{1,200}$`)
 	ec2ID      = regex.New(`^(subnet|ami)-[0-9a-f]{8,}$`)
 )
 
@@ -124,6 +132,9 @@ func (d *settingsDecoder) checkEC2(p PreviewSettings) {
 	}
 	if s.AMI != "" && (!ec2ID.MatchString(s.AMI) || !strings.HasPrefix(s.AMI, "ami-")) {
 		wrong("write the id of an image, such as ami-0123456789abcdef0", fmt.Sprintf("%q", s.AMI), "ami")
+	}
+	if s.SchedulerRole != "" && !roleName.MatchString(s.SchedulerRole) {
+		wrong("write the name or the ARN of a role", fmt.Sprintf("%q", s.SchedulerRole), "scheduler_role")
 	}
 	if s.Disk != 0 && s.Disk < 8<<30 {
 		wrong("write at least 8GiB", fmt.Sprint(int64(s.Disk))+" bytes", "disk")

@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,11 +24,20 @@ import (
 type machinePreview struct {
 	ID, State, URL, Commit string
 	Expires                time.Time
-	Machine                struct{ ID, Address, Type, State string }
+	Machine                struct {
+		ID, Address, Type, State string
+		Scheduled                time.Time
+	}
 }
 
 // onEC2 has the previews of the repository be on machines of a cloud.
 func (r *repository) onEC2(t *testing.T, environ []string) {
+	t.Helper()
+	r.onEC2With(t, environ, "")
+}
+
+// onEC2With is onEC2 with more settings of ec2.
+func (r *repository) onEC2With(t *testing.T, environ []string, more string) {
 	t.Helper()
 	r.env = append(append(r.env, environ...), "STRAKE_EC2_FROM=127.0.0.1")
 	file := filepath.Join(r.dir, "compose.yaml")
@@ -35,7 +45,7 @@ func (r *repository) onEC2(t *testing.T, environ []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = append([]byte("x-strake: {previews: {host: ec2, access: public, ec2: {wildcard: lab.test}}}\n"), text...)
+	text = append([]byte("x-strake: {previews: {host: ec2, access: public, idle: "+cmp.Or(r.idle, "30m")+", ec2: {wildcard: lab.test"+more+"}}}\n"), text...)
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ volumes: {data: {}}
 type repository struct {
 	stack
 	env, environ []string
+	idle         string // of previews on machines; "" is the default
 }
 
 func newRepository(t *testing.T, e lab.Engine) repository {

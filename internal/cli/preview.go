@@ -207,16 +207,26 @@ func newPreviewURL() *cli.Command {
 
 func newPreviewSleep() *cli.Command {
 	return &cli.Command{
-		Name: "sleep", Usage: "Stop a preview; the next visitor wakes it.", ArgsUsage: "number",
-		UsageText: "strake preview sleep 42", Description: "0 it sleeps, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 130 interrupted",
-		Flags: append(changeFlags(), noWaitFlag()), Action: onPreview(previewSleep),
+		Name: "sleep", Usage: "Stop a preview; the next visitor wakes it, or where it has a machine of EC2 strake preview wake.", ArgsUsage: "number",
+		UsageText: "strake preview sleep 42\nstrake preview sleep 42 --yes    # also where its machine is spare capacity, whose sleep ends it with its data",
+		Description: "A machine of EC2 is stopped, which needs x-strake.previews.ec2.scheduler; visitors find nobody there until strake preview wake.\n" +
+			"0 it sleeps, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 130 interrupted",
+		Flags: append(changeFlags(), yesFlag(), noWaitFlag()),
+		Action: func(c *cli.Context) error {
+			yes := c.Bool("yes")
+			return onPreview(func(ctx context.Context, s Streams, o previewOptions) error {
+				o.Yes = yes
+				return previewSleep(ctx, s, o)
+			})(c)
+		},
 	}
 }
 
 func newPreviewWake() *cli.Command {
 	return &cli.Command{
 		Name: "wake", Usage: "Start a preview that sleeps.", ArgsUsage: "number",
-		UsageText: "strake preview wake 42", Description: "0 it is ready, 1 failed, 2 wrong usage, 3 not ready in time, 4 held by another (with --no-wait), 130 interrupted",
+		UsageText: "strake preview wake 42", Description: "A machine of EC2 that was stopped is started, and has another public address; one of spare capacity is made anew, with the data of the seed.\n" +
+			"0 it is ready, 1 failed, 2 wrong usage, 3 not ready in time, 4 held by another (with --no-wait), 130 interrupted",
 		Flags: append(changeFlags(), noWaitFlag()), Action: onPreview(previewWake),
 	}
 }

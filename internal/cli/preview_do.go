@@ -197,9 +197,9 @@ func previewURL(ctx context.Context, s Streams, o previewOptions, path string) e
 
 // previewSleep sends a preview to sleep.
 func previewSleep(ctx context.Context, s Streams, o previewOptions) error {
-	return onManager(ctx, s, o, "preview sleep", func(w *previewing) error {
+	return onPreviews(ctx, s, o, "preview sleep", func(w *previewing) error {
 		if w.ec2 != nil {
-			return &compose.HintedError{Err: errors.New("a machine that sleeps costs as much as one that does not: its sleep is not there yet"), Next: "strake preview close " + o.ID + " ends it, and open makes it anew"}
+			return w.sleepOnEC2(ctx, s, o)
 		}
 		if err := w.manager.Sleep(ctx, w.project, o.ID); err != nil {
 			return err
@@ -211,7 +211,10 @@ func previewSleep(ctx context.Context, s Streams, o previewOptions) error {
 
 // previewWake wakes a preview.
 func previewWake(ctx context.Context, s Streams, o previewOptions) error {
-	return onManager(ctx, s, o, "preview wake", func(w *previewing) error {
+	return onPreviews(ctx, s, o, "preview wake", func(w *previewing) error {
+		if w.ec2 != nil {
+			return w.wakeOnEC2(ctx, s, o)
+		}
 		if err := w.manager.Wake(ctx, w.project, o.ID); err != nil {
 			return err
 		}
@@ -237,6 +240,7 @@ func previewExtend(ctx context.Context, s Streams, o previewOptions) error {
 		end, err := w.manager.Extend(ctx, w.project, o.ID, by)
 		if err == nil && w.ec2 != nil {
 			err = w.extend(ctx, end)
+			end = w.ec2.machine.Expires
 		}
 		if err != nil {
 			return err
@@ -273,18 +277,25 @@ func previewSync(ctx context.Context, s Streams, o previewOptions) error {
 	})
 }
 
-// onManager calls do with what commands on previews need.
+// onManager calls do with what commands on previews need; where these are on machines, the one that the options name is reached before.
 func onManager(ctx context.Context, s Streams, o previewOptions, command string, do func(*previewing) error) error {
+	return onPreviews(ctx, s, o, command, func(w *previewing) error {
+		if w.ec2 != nil && o.ID != "" {
+			if err := w.reach(ctx, s, o.ID); err != nil {
+				return err
+			}
+		}
+		return do(w)
+	})
+}
+
+// onPreviews is onManager without a machine.
+func onPreviews(ctx context.Context, s Streams, o previewOptions, command string, do func(*previewing) error) error {
 	w, err := beginPreviews(ctx, s, o, command)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	if w.ec2 != nil && o.ID != "" {
-		if err := w.reach(ctx, s, o.ID); err != nil {
-			return err
-		}
-	}
 	return do(w)
 }
 

@@ -23,6 +23,7 @@ type machined struct {
 	cloud   *host.Cloud
 	way     *host.Way // to the machine of one preview, once it was reached
 	machine host.Machine
+	sleeper host.Sleeper // what a launch goes on from; the zero Sleeper for nothing
 }
 
 // onEC2 has the previews of a project run on machines of EC2.
@@ -70,6 +71,15 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 	if err != nil {
 		return err
 	}
+	all, err := w.ec2.cloud.Machines(ctx)
+	if err != nil {
+		return err
+	}
+	if there, ok := host.Of(all, id); !ok || there.Phase == "opening" { // by a command that was interrupted
+		if w.ec2.sleeper, err = w.sleeperOf(ctx, id); err != nil {
+			return err
+		}
+	}
 	l := host.Lease{Preview: id, Commit: target.ID, Owner: owner(s, "preview open")}.For(s.Now(), cmp.Or(o.TTL, w.policy.TTL), w.policy.MaxAge)
 	m, err := w.ec2.cloud.Launch(ctx, l)
 	if err != nil {
@@ -94,13 +104,13 @@ func (w *previewing) targetOf(ctx context.Context, o previewOptions) (string, pr
 
 // reach connects to the machine of a preview that is there.
 func (w *previewing) reach(ctx context.Context, s Streams, id string) error {
-	all, err := w.ec2.cloud.Machines(ctx)
+	f, err := w.find(ctx, id)
 	if err != nil {
 		return err
 	}
-	m, ok := host.Of(all, id)
-	if !ok {
-		return &compose.HintedError{Err: fmt.Errorf("%w %s of %s", previews.ErrNoPreview, id, w.project), Next: "strake preview list shows those that are there"}
+	m := f.machine
+	if f.asleep || m.State == "stopped" || m.State == "stopping" {
+		return &asleepError{f, id}
 	}
 	if m.State != "running" {
 		return &compose.HintedError{Err: fmt.Errorf("the machine of preview %s is %s", id, m.State), Next: "strake preview open " + id + " starts it"}
@@ -142,6 +152,10 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	if err := w.extend(ctx, w.ec2.machine.Renewed(s.Now(), cmp.Or(o.TTL, w.policy.TTL))); err != nil { // it must not end itself while it is updated
 		return p, err
 	}
+	if err := w.follow(ctx); err != nil {
+		return p, err
+	}
+	open.Access, open.PasswordHash = cmp.Or(open.Access, w.ec2.sleeper.Access), cmp.Or(open.PasswordHash, w.ec2.sleeper.PasswordHash)
 	for range 5 {
 		cuts := w.ec2.way.Cuts()
 		if p, err = w.manager.Open(ctx, open); err == nil || ctx.Err() != nil || !w.wasCut(ctx, cuts) {
@@ -163,6 +177,9 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	errs := []error{err, w.ec2.cloud.Mark(markCtx, m, tags)}
 	if !p.Expires.IsZero() {
 		errs = append(errs, w.extend(markCtx, p.Expires))
+	}
+	if err == nil && w.ec2.sleeper.Preview != "" {
+		errs = append(errs, w.ec2.cloud.Forget(markCtx, w.ec2.sleeper))
 	}
 	return p, errors.Join(errs...)
 }
@@ -207,34 +224,4 @@ func pullRequestOf(id string) int {
 		return 0
 	}
 	return n
-}
-
-// listOfMachines are the previews of machines, as their tags say it, and the machines by stack; of every project in the account and region if all.
-func (w *previewing) listOfMachines(ctx context.Context, all bool) ([]previews.Preview, map[string]host.Machine, error) {
-	names := []string{w.project}
-	var err error
-	if all {
-		if names, err = w.ec2.cloud.Projects(ctx); err != nil {
-			return nil, nil, err
-		}
-	}
-	byStack := map[string]host.Machine{}
-	var list []previews.Preview
-	for _, name := range names {
-		machines, err := w.ec2.cloud.Of(name).Machines(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, m := range machines {
-			if one, ok := host.Of(machines, m.Preview); !ok || one.ID != m.ID {
-				continue
-			}
-			p := previews.Preview{ID: m.Preview, Project: m.Project, Stack: previews.StackName(m.Project, m.Preview), Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
-				Created: m.Launched, Expires: m.Expires, Ends: m.Ends}
-			p.PR = pullRequestOf(m.Preview)
-			byStack[p.Stack] = m
-			list = append(list, p)
-		}
-	}
-	return list, byStack, nil
 }

@@ -15,12 +15,17 @@ import (
 type machinePreview struct {
 	previews.Preview
 	Machine host.Machine `json:"machine"`
-	// Cost is an estimate of what the machine has cost until now, in US dollars; 0 where its price is not known.
+	// Cost is an estimate of what the machine has cost since it was started last, in US dollars; 0 where its price is not known, or it does not run.
 	Cost compose.Dollars `json:"cost"`
 }
 
-// costOf is an estimate of what a machine has cost until now.
-func costOf(m host.Machine) compose.Dollars { return m.Hourly * compose.Dollars(m.Hours) }
+// costOf is an estimate of what a machine has cost since it was started last; 0 for one that does not run.
+func costOf(m host.Machine) compose.Dollars {
+	if m.State != "running" && m.State != "pending" {
+		return 0
+	}
+	return m.Hourly * compose.Dollars(m.Hours)
+}
 
 // priceOf is a cost as lists have it.
 func priceOf(d compose.Dollars) string {
@@ -51,24 +56,38 @@ func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions)
 	rows := [][]string{{"PREVIEW", "STATE", "COMMIT", "AGE", "ENDS IN", "MACHINE", "HOURS", "COST", "URL"}}
 	var sum compose.Dollars
 	for _, p := range list {
-		m := machines[p.Stack]
-		kind := m.Type
-		if m.Spot {
-			kind += " spot"
-		}
-		sum += costOf(m)
-		name := p.ID
+		row := rowOf(s, p, machines[p.Stack])
 		if o.All {
-			name = p.Stack
+			row[0] = p.Stack
 		}
-		rows = append(rows, []string{name, string(p.State), fmt.Sprintf("%.12s", p.Commit), roughly(s.Now().Sub(p.Created)), roughly(p.Expires.Sub(s.Now())), m.ID + " (" + kind + ", " + m.State + ")",
-			fmt.Sprintf("%.1f", m.Hours), priceOf(costOf(m)), p.URL})
+		rows = append(rows, row)
+		sum += costOf(machines[p.Stack])
 	}
 	if err := printTable(s.Out, rows); err != nil {
 		return err
 	}
+	for _, p := range list {
+		if p.State == stateTaken {
+			fmt.Fprintf(s.Out, "%s: %s; strake preview open %s makes it anew, with the data of its seed\n", p.ID, machines[p.Stack].Gone(), p.ID)
+		}
+	}
 	_, err = fmt.Fprintf(s.Out, "about %s so far, by prices of %s\n", sum, host.PricesOf)
 	return err
+}
+
+// rowOf is a preview as lists have it. Of a machine that stands still nobody knows since when: its disk costs little.
+func rowOf(s Streams, p previews.Preview, m host.Machine) []string {
+	kind, machine, hours, cost := m.Type, "none", "-", "-"
+	if m.Spot {
+		kind += " spot"
+	}
+	if m.ID != "" {
+		machine = m.ID + " (" + kind + ", " + m.State + ")"
+	}
+	if m.State == "running" || m.State == "pending" {
+		hours, cost = fmt.Sprintf("%.1f", m.Hours), priceOf(costOf(m))
+	}
+	return []string{p.ID, string(p.State), fmt.Sprintf("%.12s", p.Commit), roughly(s.Now().Sub(p.Created)), roughly(p.Expires.Sub(s.Now())), machine, hours, cost, p.URL}
 }
 
 // closeOnEC2 removes the machine of a preview and all that belongs to its leases.
@@ -122,13 +141,21 @@ func (w *previewing) syncOnEC2(ctx context.Context, s Streams, o previewOptions)
 	}
 	receipt, err := w.ec2.cloud.Sweep(ctx, wanted)
 	err = errors.Join(err, w.dropTrees(ctx, receipt))
+	if err == nil {
+		var slept []host.Thing
+		slept, err = w.sleepIdle(ctx, s)
+		receipt.Noted = append(receipt.Noted, slept...)
+	}
 	if o.JSON {
 		return errors.Join(printJSON(s.Out, receipt), err)
 	}
 	for _, t := range receipt.Removed {
 		fmt.Fprintf(s.Out, "removed %s of %s: %s\n", t, t.Preview, t.Why)
 	}
-	if err == nil && len(receipt.Removed) == 0 {
+	for _, t := range receipt.Noted {
+		fmt.Fprintf(s.Out, "%s of %s: %s\n", t, t.Preview, t.Why)
+	}
+	if err == nil && len(receipt.Removed)+len(receipt.Noted) == 0 {
 		fmt.Fprintln(s.Out, "all previews are as they should be")
 	}
 	return err

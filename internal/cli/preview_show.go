@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -141,6 +142,9 @@ func measure(ctx context.Context, w *previewing, p *previews.Preview, wait bool)
 // previewShow prints all that is known of a preview.
 func previewShow(ctx context.Context, s Streams, o previewOptions) error {
 	w, p, err := shownPreview(ctx, s, o, "preview show")
+	if asleep := (*asleepError)(nil); errors.As(err, &asleep) {
+		return asleep.show(s, o)
+	}
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ type previewSources struct {
 	engine  *engine.Engine   // on which previews run
 	named   map[string]bool  // images that the default branch names, once they were asked for
 	here    *engine.Engine   // this machine's, where previews run elsewhere; nil where there is none
+	at      string           // the commit at which changes are taken, whatever is newest; "" for that
 }
 
 var _ previews.Sources = (*previewSources)(nil)
@@ -77,6 +78,9 @@ func (v *previewSources) Resolve(ctx context.Context, c previews.Change) (previe
 	commit, warning, err := v.source.Resolve(ctx, c)
 	if warning != "" {
 		v.warn(warning)
+	}
+	if err == nil && v.at != "" { // which was fetched with it, or before
+		commit, _, err = v.source.Resolve(ctx, previews.Change{Commit: v.at})
 	}
 	if err != nil {
 		return previews.Target{}, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
 
@@ -35,8 +36,9 @@ type Options struct {
 // Cloud makes, finds and removes the machines of one project in one region of the account that the AWS configuration names.
 type Cloud struct {
 	Options
-	ec2 *ec2.Client
-	ssm *ssm.Client
+	ec2       *ec2.Client
+	ssm       *ssm.Client
+	scheduler *scheduler.Client
 }
 
 // Open reads the AWS configuration of who runs this; nothing is asked of AWS yet but what that configuration needs.
@@ -50,7 +52,7 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 		return nil, &compose.HintedError{Err: errors.New("no region is named in which machines are made"), Next: "write x-strake.previews.ec2.region, or set AWS_REGION"}
 	}
 	o.Settings.Region = cfg.Region
-	return &Cloud{Options: o, ec2: ec2.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg)}, nil
+	return &Cloud{Options: o, ec2: ec2.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg), scheduler: scheduler.NewFromConfig(cfg)}, nil
 }
 
 func (c *Cloud) note(format string, args ...any) {

@@ -6,6 +6,9 @@
 //
 // The end of a lease is kept by the machine: a timer powers it off, which terminates it, without credentials and with nobody about. Cloud.Sweep
 // is for what is left where more than that went wrong.
+//
+// A machine that sleeps stands still and has no clock: a schedule ends it, which is made before it is stopped. One of spare capacity cannot be stopped:
+// it is ended, and what it was is remembered in the Parameter Store as a Sleeper.
 package host
 
 import (
@@ -30,7 +33,9 @@ const (
 	TagState   = "dev.strake.state" // opening, ready, failed, asleep or closing
 	TagURL     = "dev.strake.url"
 	TagAttempt = "dev.strake.attempt" // how it was had: market/type/subnet, of which AWS forgets some when it is gone
-	TagHourly  = "dev.strake.hourly"  // what it was estimated to cost an hour when it was launched
+	// TagScheduled is when a schedule is to end it, RFC 3339: written before the schedule is made, and no once it was taken away.
+	TagScheduled = "dev.strake.scheduled"
+	TagHourly    = "dev.strake.hourly" // what it was estimated to cost an hour when it was launched
 )
 
 // Machine is an instance of a lease. Its JSON names are stable.
@@ -50,6 +55,8 @@ type Machine struct {
 	URL      string    `json:"url"`
 	Expires  time.Time `json:"expires"`
 	Ends     time.Time `json:"ends"`
+	// Scheduled is when AWS ends it by a schedule, which is there from when it falls asleep until it runs again; zero for never.
+	Scheduled time.Time `json:"scheduled,omitzero"`
 	// Hourly is an estimate of what it costs an hour while it runs, 0 if its price is not known; Hours is since the launch.
 	Hourly compose.Dollars `json:"hourly"`
 	Hours  float64         `json:"hours"`
@@ -58,7 +65,9 @@ type Machine struct {
 	token   string
 	attempt attempt
 	vpc     string
-	reason  string // why it is gone
+	account string // whose it is
+	// reason and reasonCode are why it is gone, or does not run.
+	reason, reasonCode string
 }
 
 // Live is whether the instance is there, or will be, and may cost money.

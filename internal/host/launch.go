@@ -83,6 +83,9 @@ func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
 			n = max(n, m.Lease+1)
 		}
 	}
+	if l, n, err = c.continued(ctx, l, n); err != nil {
+		return Machine{}, err
+	}
 	for last := n + 100; n < last; n++ {
 		m, err := c.launch(ctx, l, n)
 		if err == nil {
@@ -97,13 +100,7 @@ func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
 
 // adopt goes on with a machine that is there.
 func (c *Cloud) adopt(ctx context.Context, l Lease, m Machine) (Machine, error) {
-	if m.Phase == "closing" {
-		return Machine{}, &compose.HintedError{Err: fmt.Errorf("preview %s is being closed, or its close was interrupted", l.Preview), Next: "run strake preview close " + l.Preview + ", and open it again"}
-	}
-	if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(l.Owner)}); err != nil { // who began it may be gone
-		return Machine{}, err
-	}
-	m, err := c.awake(ctx, m)
+	m, err := c.Wake(ctx, m, l.Owner)
 	if err != nil {
 		return m, err
 	}

@@ -35,10 +35,18 @@ func (m Machine) Renewed(now time.Time, span time.Duration) time.Time {
 	return end.Truncate(time.Second)
 }
 
-// Extend moves the end of a machine's lease: on the machine, which ends itself then, and in its tags. One that ends there already is left as it is.
-// It returns the machine with its lease.
+// Extend moves the end of a machine's lease, not beyond its Ends: on the machine, which ends itself then, and in its tags. One that ends there already
+// is left as it is. A schedule that a sleep left is removed first, as it would end the machine where its lease ended before. It returns the machine
+// with its lease.
 func (c *Cloud) Extend(ctx context.Context, m Machine, w *Way, expires time.Time) (Machine, error) {
-	if expires = expires.UTC().Truncate(time.Second); expires.Equal(m.Expires) {
+	m, err := c.unschedule(ctx, m)
+	if err != nil {
+		return m, err
+	}
+	if expires = expires.UTC().Truncate(time.Second); !m.Ends.IsZero() && expires.After(m.Ends) {
+		expires = m.Ends
+	}
+	if expires.Equal(m.Expires) {
 		return m, nil
 	}
 	if _, err := w.Run(ctx, moveLease(expires), nil); err != nil {

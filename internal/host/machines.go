@@ -41,7 +41,8 @@ func (c *Cloud) machines(ctx context.Context, filters ...types.Filter) ([]Machin
 		}
 		for _, r := range page.Reservations {
 			for _, i := range r.Instances {
-				if m := c.machineOf(i); c.isOurs(m) {
+				m := c.machineOf(i)
+				if m.account = aws.ToString(r.OwnerId); c.isOurs(m) {
 					all = append(all, m)
 				}
 			}
@@ -62,14 +63,14 @@ func (c *Cloud) machineOf(i types.Instance) Machine {
 	tags := tagsOf(i.Tags)
 	m := Machine{ID: aws.ToString(i.InstanceId), Type: string(i.InstanceType), Spot: i.InstanceLifecycle == types.InstanceLifecycleTypeSpot,
 		Launched: aws.ToTime(i.LaunchTime).UTC(), Project: tags[TagProject], Preview: tags[TagPreview], Commit: tags[TagCommit], Phase: tags[TagState],
-		URL: tags[TagURL], Expires: timeOf(tags[TagExpires]), Ends: timeOf(tags[TagEnds]), owner: tags[TagOwner],
+		URL: tags[TagURL], Scheduled: timeOf(tags[TagScheduled]), Expires: timeOf(tags[TagExpires]), Ends: timeOf(tags[TagEnds]), owner: tags[TagOwner],
 		token: aws.ToString(i.ClientToken), attempt: attemptOf(tags[TagAttempt]), vpc: aws.ToString(i.VpcId)}
 	m.Lease, _ = strconv.Atoi(tags[TagLease]) // 0 is nobody's
 	if i.State != nil {
 		m.State = string(i.State.Name)
 	}
 	if i.StateReason != nil {
-		m.reason = aws.ToString(i.StateReason.Message)
+		m.reason, m.reasonCode = aws.ToString(i.StateReason.Message), aws.ToString(i.StateReason.Code)
 	}
 	if i.Placement != nil {
 		m.Zone = aws.ToString(i.Placement.AvailabilityZone)

@@ -16,15 +16,19 @@ import (
 	"github.com/strake-dev/strake/internal/host"
 )
 
-// TestMain runs, where it is asked to, an open and a close of a preview's machine and nothing else: a process that can be killed.
+// TestMain runs, where it is asked to, an open and a close of a preview's machine, or its sleep and wake, and nothing else: a process that can be killed.
 func TestMain(m *testing.M) {
-	preview := os.Getenv("STRAKE_TEST_MACHINE")
-	if preview == "" {
+	preview, sleeper := os.Getenv("STRAKE_TEST_MACHINE"), os.Getenv("STRAKE_TEST_SLEEPER")
+	if preview == "" && sleeper == "" {
 		os.Exit(m.Run())
 	}
 	ctx := context.Background()
-	c, err := host.Open(ctx, options())
-	if err == nil {
+	o := options()
+	o.Settings.Scheduler = sleeper != ""
+	c, err := host.Open(ctx, o)
+	if err == nil && sleeper != "" {
+		err = sleepAndWake(ctx, c, sleeper)
+	} else if err == nil {
 		err = openAndClose(ctx, c, preview)
 	}
 	if err != nil {
@@ -118,7 +122,38 @@ func TestOpenAndClose_LeaveNothingWhateverFails(t *testing.T) {
 func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Call, call int, h harm, n int) bool {
 	t.Helper()
 	preview := fmt.Sprintf("pr-%d", n+1)
-	fault := h.fault
+	fault, out, ok := harmed(t, f, calls, call, h, "STRAKE_TEST_MACHINE="+preview)
+	if !ok {
+		return false
+	}
+	if n%2 == 0 {
+		if err := openAndClose(t.Context(), calm, preview); err != nil {
+			t.Errorf("call %d %s, %s: the same again = %v\nfirst: %s", call+1, fault.Action, h.name, err, out)
+			return false
+		}
+	}
+	if _, err := calm.Sweep(t.Context(), nil); err != nil {
+		t.Errorf("call %d %s, %s: the sweep after it = %v\nfirst: %s", call+1, fault.Action, h.name, err, out)
+		return false
+	}
+	all, machines, err := calm.Things(t.Context())
+	if m, ok := host.Of(machines, preview); ok && m.Phase == "ready" { // its close did not begin, and it lives
+		_, err := calm.End(t.Context(), preview)
+		return err == nil
+	}
+	for _, thing := range all {
+		if thing.Preview == preview {
+			t.Errorf("call %d %s, %s: %s is left\nfirst: %s", call+1, fault.Action, h.name, thing, out)
+		}
+	}
+	return err == nil
+}
+
+// harmed does a harm to one of the calls of a process of this test, which a variable tells what to do, and returns what that printed; ok is false where
+// it did not end as the harm says.
+func harmed(t *testing.T, f *awslab.Faults, calls []awslab.Call, call int, h harm, variable string) (fault awslab.Fault, out *bytes.Buffer, ok bool) {
+	t.Helper()
+	fault, out = h.fault, &bytes.Buffer{}
 	fault.Service, fault.Action = calls[call].Service, calls[call].Action
 	for _, before := range calls[:call+1] {
 		if before.Service == fault.Service && before.Action == fault.Action {
@@ -126,7 +161,7 @@ func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Ca
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(append(os.Environ(), f.Environ()...), "STRAKE_TEST_MACHINE="+preview)
+	cmd.Env = append(append(os.Environ(), f.Environ()...), variable)
 	started := make(chan *os.Process, 1)
 	if h.kill {
 		kill := func() {
@@ -142,38 +177,16 @@ func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Ca
 	}
 	f.Clear()
 	f.Add(fault)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Start()
-	if err != nil {
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	started <- cmd.Process
-	err = cmd.Wait()
+	_ = cmd.Wait() // how it ended is its state
 	f.Clear()
 	if h.kill == (cmd.ProcessState != nil && cmd.ProcessState.Exited()) {
-		t.Errorf("call %d %s, %s: the process ended as %v\n%s", call+1, fault.Action, h.name, cmd.ProcessState, &out)
-		return false
+		t.Errorf("call %d %s, %s: the process ended as %v\n%s", call+1, fault.Action, h.name, cmd.ProcessState, out)
+		return fault, out, false
 	}
-	if n%2 == 0 {
-		if err = openAndClose(t.Context(), calm, preview); err != nil {
-			t.Errorf("call %d %s, %s: the same again = %v\nfirst: %s", call+1, fault.Action, h.name, err, &out)
-			return false
-		}
-	}
-	if _, err := calm.Sweep(t.Context(), nil); err != nil {
-		t.Errorf("call %d %s, %s: the sweep after it = %v\nfirst: %s", call+1, fault.Action, h.name, err, &out)
-		return false
-	}
-	all, machines, err := calm.Things(t.Context())
-	if m, ok := host.Of(machines, preview); ok && m.Phase == "ready" { // its close did not begin, and it lives
-		_, err := calm.End(t.Context(), preview)
-		return err == nil
-	}
-	for _, thing := range all {
-		if thing.Preview == preview {
-			t.Errorf("call %d %s, %s: %s is left\nfirst: %s", call+1, fault.Action, h.name, thing, &out)
-		}
-	}
-	return err == nil
+	return fault, out, true
 }

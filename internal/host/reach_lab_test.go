@@ -49,7 +49,7 @@ func TestReach_AMachineThatEndsByItself(t *testing.T) {
 				t.Errorf("its host key is %s, want %s as before", again, first)
 			}
 			soon := time.Now().Add(5 * time.Second)
-			if err := c.Extend(t.Context(), m, w, soon); err != nil {
+			if _, err := c.Extend(t.Context(), m, w, soon); err != nil {
 				t.Fatalf("Extend = %v", err)
 			}
 			deadline := time.Now().Add(time.Minute)

@@ -21,6 +21,8 @@ const endPatience = 10 * time.Minute
 type Receipt struct {
 	Removed []Thing `json:"removed"`
 	Left    []Thing `json:"left"` // still there
+	// Noted are machines that a Sweep keeps, each with what it did to it or what has to be known of it.
+	Noted []Thing `json:"noted,omitempty"`
 }
 
 // LeftError is returned where something is still there. The next End or Sweep goes on.
@@ -158,6 +160,9 @@ func (c *Cloud) removeOne(ctx context.Context, t Thing) (gone bool, err error) {
 		_, err = c.ec2.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: &t.ID})
 	case KindGroup:
 		_, err = c.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: &t.ID})
+	case KindSchedule:
+		err = c.deleteSchedule(ctx, t.ID)
+		return err == nil, err
 	case KindParameter:
 		_, err = c.ssm.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: &t.ID})
 	}
@@ -177,32 +182,44 @@ const youngest = time.Hour
 type Wanted func(Machine) (why string)
 
 // Sweep removes what no lease covers: machines whose lease has ended or of which wanted says why they have to go, those of opens that were
-// interrupted, and whatever belongs to a lease without a machine. A listing that fails removes nothing. It closes SSH where an open left it open.
+// interrupted, and whatever belongs to a lease without a machine. A listing that fails removes nothing. It closes SSH where an open left it open, and
+// has AWS end with their leases the machines that stand still.
 func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
-	all, err := c.Inventory(ctx, wanted)
+	all, machines, err := c.inventory(ctx, wanted)
 	if err != nil {
 		return Receipt{}, err
 	}
 	shutErr := c.shutStale(ctx, all)
-	done, err := c.remove(ctx, slices.DeleteFunc(all, func(t Thing) bool { return t.Why == "" }))
-	return done, errors.Join(err, shutErr)
+	noted, watchErr := c.watch(ctx, all, machines)
+	done, err := c.remove(ctx, slices.DeleteFunc(slices.Clone(all), func(t Thing) bool { return t.Why == "" }))
+	done.Noted = noted
+	return done, errors.Join(err, shutErr, watchErr)
 }
 
 // Inventory is Things, of each of which it says whether a lease covers it, or why a Sweep would remove it. Of one that is neither a launch may be about
 // to make use.
 func (c *Cloud) Inventory(ctx context.Context, wanted Wanted) ([]Thing, error) {
+	all, _, err := c.inventory(ctx, wanted)
+	return all, err
+}
+
+// inventory is Inventory with the machines.
+func (c *Cloud) inventory(ctx context.Context, wanted Wanted) ([]Thing, []Machine, error) {
 	all, machines, err := c.Things(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	covered, ended := map[string]time.Time{}, map[string]string{}
 	for _, m := range machines {
 		why := c.ended(m, wanted)
 		if m.State != "terminated" && why == "" {
 			covered[leaseOf(m.Preview, m.Lease)] = m.Expires
-		} else {
-			ended[leaseOf(m.Preview, m.Lease)] = why
+			continue
 		}
+		if why == "" {
+			why = cmp.Or(m.Gone(), "its machine is gone")
+		}
+		ended[leaseOf(m.Preview, m.Lease)] = why
 	}
 	left := map[string]bool{} // leases of which it is known that nobody is about to use them
 	for _, t := range all {
@@ -212,17 +229,22 @@ func (c *Cloud) Inventory(ctx context.Context, wanted Wanted) ([]Thing, error) {
 	}
 	for i := range all {
 		t, lease := &all[i], leaseOf(all[i].Preview, all[i].Lease)
+		if t.sleeper != nil {
+			t.Why, t.Until = c.forgotten(*t.sleeper, machines, wanted), t.sleeper.Expires
+			t.Covered = t.Why == ""
+			continue
+		}
 		if t.Until, t.Covered = covered[lease]; t.Covered {
 			continue
 		}
 		switch why, had := ended[lease]; {
 		case had:
-			t.Why = cmp.Or(why, "its machine is gone")
+			t.Why = why
 		case left[lease]:
 			t.Why = "no machine came of it"
 		}
 	}
-	return all, nil
+	return all, machines, nil
 }
 
 func leaseOf(preview string, lease int) string { return fmt.Sprintf("%s/%d", preview, lease) }

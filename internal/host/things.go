@@ -18,6 +18,7 @@ import (
 
 // Kinds of what belongs to leases, in the order in which they are removed.
 const (
+	KindSchedule  = "schedule"
 	KindInstance  = "instance"
 	KindVolume    = "volume"
 	KindInterface = "interface"
@@ -26,7 +27,7 @@ const (
 )
 
 // kinds are all of them, in that order.
-var kinds = []string{KindInstance, KindVolume, KindInterface, KindParameter, KindGroup}
+var kinds = []string{KindSchedule, KindInstance, KindVolume, KindInterface, KindParameter, KindGroup}
 
 // Thing is something of AWS that belongs to a lease. Its JSON names are stable.
 type Thing struct {
@@ -43,8 +44,9 @@ type Thing struct {
 	Until   time.Time       `json:"until,omitzero"` // zero where the lease's end is not known
 	Why     string          `json:"why,omitempty"`  // why a Sweep removes it
 
-	owner string
-	rules []types.IpPermission // of a security group
+	owner   string
+	rules   []types.IpPermission // of a security group
+	sleeper *Sleeper             // of a parameter that remembers one
 }
 
 // String names it for people.
@@ -54,13 +56,23 @@ func (t Thing) String() string { return t.Kind + " " + t.ID }
 type listing func(ctx context.Context, token *string) (page []Thing, next *string, err error)
 
 // listings are those of all kinds but instances. A new kind is one more here, and one more case of removeOne.
-func (c *Cloud) listings() []listing {
-	return []listing{c.volumes, c.interfaces, c.parameters, c.groups}
+func (c *Cloud) listings(machines []Machine) []listing {
+	return []listing{c.schedules(machines), c.volumes, c.interfaces, c.parameters, c.groups}
+}
+
+// every is all that a listing has.
+func every(ctx context.Context, list listing) (all []Thing, err error) {
+	err = pages(func(token *string) (*string, error) {
+		page, next, err := list(ctx, token)
+		all = append(all, page...)
+		return next, err
+	})
+	return all, err
 }
 
 // Things are all that is there of the project's leases: instances that are not gone, and what no instance has to do with. It asks a call for each
 // page of each kind, and fails where one of them does.
-// Source: Amazon EC2 API, DescribeInstances, DescribeVolumes, DescribeNetworkInterfaces, DescribeSecurityGroups; AWS Systems Manager API, GetParametersByPath.
+// Source: Amazon EC2 API, DescribeInstances, DescribeVolumes, DescribeNetworkInterfaces, DescribeSecurityGroups; Amazon EventBridge Scheduler API, ListSchedules; AWS Systems Manager API, GetParametersByPath.
 func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 	machines, err := c.Machines(ctx)
 	if err != nil {
@@ -72,15 +84,12 @@ func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 			all = append(all, Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched, Hourly: m.Hourly, owner: m.owner})
 		}
 	}
-	for _, list := range c.listings() {
-		err := pages(func(token *string) (*string, error) {
-			page, next, err := list(ctx, token)
-			all = append(all, page...)
-			return next, err
-		})
+	for _, list := range c.listings(machines) {
+		some, err := every(ctx, list)
 		if err != nil {
 			return nil, nil, err
 		}
+		all = append(all, some...)
 	}
 	for i, t := range all {
 		all[i].Cost = t.Hourly * compose.Dollars(c.Now().Sub(t.Since).Hours())
@@ -150,10 +159,10 @@ func (c *Cloud) groups(ctx context.Context, token *string) ([]Thing, *string, er
 	}), page.NextToken, nil
 }
 
-// parameters are the host keys of leases; whose they are says their name, and their owner nobody.
+// parameters are the host keys of leases, and what is remembered of sleepers; whose they are says their name, and their owner nobody.
 func (c *Cloud) parameters(ctx context.Context, token *string) ([]Thing, *string, error) {
 	path := c.parameterPath() + "previews/"
-	page, err := c.ssm.GetParametersByPath(ctx, &ssm.GetParametersByPathInput{NextToken: token, Path: &path, Recursive: aws.Bool(true)})
+	page, err := c.ssm.GetParametersByPath(ctx, &ssm.GetParametersByPathInput{NextToken: token, Path: &path, Recursive: aws.Bool(true), WithDecryption: aws.Bool(true)})
 	if err != nil {
 		return nil, nil, explain("list the parameters of "+c.Project, err)
 	}
@@ -164,7 +173,10 @@ func (c *Cloud) parameters(ctx context.Context, token *string) ([]Thing, *string
 		}
 		n, err := strconv.Atoi(parts[1])
 		t := Thing{Kind: KindParameter, ID: *p.Name, Preview: parts[0], Lease: n, Since: aws.ToTime(p.LastModifiedDate).UTC()}
-		return t, err == nil && n > 0 && t.ID == c.hostKeyName(t.Preview, n)
+		if t.ID == c.sleeperName(t.Preview, n) {
+			t.sleeper = sleeperOf(t, aws.ToString(p.Value))
+		}
+		return t, err == nil && n > 0 && (t.sleeper != nil || t.ID == c.hostKeyName(t.Preview, n))
 	})
 	slices.SortFunc(all, func(a, b Thing) int { return strings.Compare(a.ID, b.ID) })
 	return all, page.NextToken, nil

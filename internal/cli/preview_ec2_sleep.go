@@ -1,0 +1,312 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/host"
+	"github.com/strake-dev/strake/previews"
+)
+
+// stateTaken is the state of a preview whose machine AWS took back.
+const stateTaken previews.State = "taken back"
+
+// found is what there is of one preview: its machine, or what is remembered of one that sleeps without.
+type found struct {
+	machine host.Machine
+	sleeper host.Sleeper
+	asleep  bool // without a machine
+}
+
+// find is what there is of a preview; an error where there is nothing.
+func (w *previewing) find(ctx context.Context, id string) (found, error) {
+	all, err := w.ec2.cloud.Machines(ctx)
+	if err != nil {
+		return found{}, err
+	}
+	if m, ok := host.Of(all, id); ok {
+		return found{machine: m}, nil
+	}
+	sleepers, err := w.ec2.cloud.Sleepers(ctx, all)
+	if err != nil {
+		return found{}, err
+	}
+	for _, one := range sleepers {
+		if one.Preview == id {
+			return found{sleeper: one, asleep: true}, nil
+		}
+	}
+	if m, why := takenOf(all, id); why != "" {
+		return found{}, &compose.HintedError{Err: fmt.Errorf("the machine %s of preview %s is gone: %s", m.ID, id, why), Next: "strake preview open " + id + " makes it anew, with the data of its seed"}
+	}
+	return found{}, &compose.HintedError{Err: fmt.Errorf("%w %s of %s", previews.ErrNoPreview, id, w.project), Next: "strake preview list shows those that are there"}
+}
+
+// takenOf is the last machine of a preview and why AWS ended it; "" where that did not happen.
+func takenOf(all []host.Machine, id string) (last host.Machine, why string) {
+	for _, m := range all {
+		if m.Preview == id && m.Lease >= last.Lease {
+			last = m
+		}
+	}
+	return last, last.Gone()
+}
+
+// sleepOnEC2 sends the machine of a preview to sleep: it is stopped, and one of spare capacity, which cannot be, is ended and remembered.
+func (w *previewing) sleepOnEC2(ctx context.Context, s Streams, o previewOptions) error {
+	f, err := w.find(ctx, o.ID)
+	if err != nil {
+		return err
+	}
+	if f.asleep {
+		_, err := fmt.Fprintf(s.Out, "preview %s sleeps already\n", o.ID)
+		return err
+	}
+	if f.machine.Spot {
+		return w.park(ctx, s, o, f.machine)
+	}
+	m, err := w.ec2.cloud.Sleep(ctx, f.machine, owner(s, "preview sleep"), func(ctx context.Context) error { return w.quiet(ctx, s, f.machine) })
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.Out, "preview %s sleeps: machine %s is stopped, its disk stays, and AWS ends it with its lease at %s; strake preview wake %s starts it\n",
+		o.ID, m.ID, m.Expires.Local().Format("2006-01-02 15:04"), o.ID)
+	return err
+}
+
+// quiet stops what runs on a machine, so that no database is cut off, and leaves it.
+func (w *previewing) quiet(ctx context.Context, s Streams, m host.Machine) error {
+	if err := w.connect(ctx, s, m); err != nil {
+		return err
+	}
+	err := w.manager.Sleep(ctx, w.project, m.Preview)
+	way := w.ec2.way
+	w.ec2.way = nil
+	return errors.Join(err, way.Close(ctx))
+}
+
+// park ends the machine of a preview and remembers the preview.
+func (w *previewing) park(ctx context.Context, s Streams, o previewOptions, m host.Machine) error {
+	what := fmt.Sprintf("Machine %s of preview %s is spare capacity, which cannot be stopped: it is ended with its data, and wake makes another one with the data of the seed.", m.ID, o.ID)
+	if !o.Yes {
+		if !s.isInteractive() {
+			return usagef("say --yes", "machine %s of preview %s is spare capacity: its sleep ends it with its data, and there is no terminal to ask on", m.ID, o.ID)
+		}
+		if err := confirm(ctx, s, what, "nothing was changed"); err != nil {
+			return err
+		}
+	}
+	if m.State != "running" {
+		return &compose.HintedError{Err: fmt.Errorf("the machine of preview %s is %s", o.ID, m.State), Next: "try again in a moment"}
+	}
+	if err := w.connect(ctx, s, m); err != nil {
+		return err
+	}
+	records, err := w.manager.Records(ctx, w.project)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(records, func(r *previews.Record) bool { return r.ID == o.ID })
+	if i < 0 || records[i].State != previews.Ready && records[i].State != previews.Asleep {
+		return &compose.HintedError{Err: fmt.Errorf("preview %s is not ready and cannot sleep", o.ID), Next: "strake preview show " + o.ID}
+	}
+	r := records[i]
+	if _, err := w.ec2.cloud.Park(ctx, m, host.Sleeper{Preview: o.ID, Lease: m.Lease, Commit: r.Commit, Branch: r.Branch, Access: compose.Access(r.AccessAsked), PasswordHash: r.PasswordHash}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.Out, "preview %s sleeps: machine %s is gone, and nothing of it costs anything; strake preview wake %s makes another one until %s\n", o.ID, m.ID, o.ID, m.Expires.Local().Format("2006-01-02 15:04"))
+	return err
+}
+
+// wakeOnEC2 starts the machine of a preview and what ran on it, or makes another one where it was ended.
+func (w *previewing) wakeOnEC2(ctx context.Context, s Streams, o previewOptions) error {
+	f, err := w.find(ctx, o.ID)
+	if err != nil {
+		return err
+	}
+	if f.asleep {
+		return w.reopen(ctx, s, o, f.sleeper)
+	}
+	m, err := w.ec2.cloud.Wake(ctx, f.machine, owner(s, "preview wake"))
+	if err == nil {
+		err = w.connect(ctx, s, m)
+	}
+	if err == nil {
+		err = w.follow(ctx)
+	}
+	if err == nil {
+		err = w.manager.Wake(ctx, w.project, o.ID)
+	}
+	if err != nil {
+		return err
+	}
+	p, err := w.manager.Show(ctx, w.project, o.ID)
+	if err != nil {
+		return err
+	}
+	if err := w.ec2.cloud.Mark(ctx, m, map[string]string{host.TagState: string(p.State), host.TagURL: p.URL}); err != nil {
+		return err
+	}
+	if err := w.extend(ctx, m.Expires); err != nil { // its own timer has it again, and no schedule
+		return err
+	}
+	if err := w.signed(ctx, &p); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.Out, "%s\npreview %s is awake, on machine %s\n", p.URL, o.ID, m.ID)
+	return err
+}
+
+// follow has the preview of a machine that was started again be reached under the address that it has now.
+func (w *previewing) follow(ctx context.Context) error {
+	m := w.ec2.machine
+	u, err := url.Parse(m.URL)
+	if w.sources.policy == nil {
+		return nil
+	}
+	domain := w.sources.policy.Settings.Previews.Domain
+	if err != nil || u.Hostname() == "" || domain == "" || strings.HasSuffix(u.Hostname(), "."+domain) {
+		return nil // nobody was told an address, or it holds
+	}
+	w.show.say("its address is another one now")
+	err = w.manager.Follow(ctx, w.project, m.Preview, domain)
+	if errors.Is(err, previews.ErrNoPreview) { // its first open was interrupted
+		return nil
+	}
+	return err
+}
+
+// reopen makes a machine for a preview that sleeps without, at the commit at which it fell asleep.
+func (w *previewing) reopen(ctx context.Context, s Streams, o previewOptions, one host.Sleeper) error {
+	o.Change = previews.Change{PullRequest: pullRequestOf(o.ID), Branch: one.Branch}
+	if o.Change == (previews.Change{}) {
+		o.Change.Commit = one.Commit
+	}
+	w.sources.at, o.TTL = one.Commit, max(one.Expires.Sub(s.Now()), leastReopened)
+	p, err := w.openOnEC2(ctx, s, o, previews.OpenOptions{Change: o.Change, TTL: o.TTL})
+	if err == nil {
+		err = w.signed(ctx, &p)
+	}
+	if err != nil {
+		return w.explain(err, p)
+	}
+	_, err = fmt.Fprintf(s.Out, "%s\npreview %s is awake, on machine %s, with the data of its seed\n", p.URL, o.ID, w.ec2.machine.ID)
+	return err
+}
+
+// leastReopened is how long a lease lasts at least that goes on: a machine has to boot.
+const leastReopened = 10 * time.Minute
+
+// sleeperOf is what is remembered of a preview that fell asleep without a machine; the zero Sleeper where nothing is.
+func (w *previewing) sleeperOf(ctx context.Context, id string) (host.Sleeper, error) {
+	all, err := w.ec2.cloud.Sleepers(ctx, nil)
+	i := slices.IndexFunc(all, func(one host.Sleeper) bool { return one.Preview == id })
+	if err != nil || i < 0 {
+		return host.Sleeper{}, err
+	}
+	return all[i], nil
+}
+
+// asleepError is of a command for which a preview's machine has to run.
+type asleepError struct {
+	found
+	id string
+}
+
+// Error says that it does not.
+func (e *asleepError) Error() string {
+	if e.asleep {
+		return "preview " + e.id + " sleeps, and has no machine"
+	}
+	return fmt.Sprintf("preview %s sleeps: its machine is %s", e.id, e.machine.State)
+}
+
+// Hint is what starts it.
+func (e *asleepError) Hint() string { return "strake preview wake " + e.id }
+
+// show prints what is known of a preview that sleeps.
+func (e *asleepError) show(s Streams, o previewOptions) error {
+	p, machine := previewOfMachine(e.machine), e.machine.ID+" ("+e.machine.State+")"
+	if e.asleep {
+		p, machine = previewOfSleeper(e.sleeper), "none: wake makes one, with the data of the seed"
+	}
+	if o.JSON {
+		return printJSON(s.Out, machinePreview{p, e.machine, costOf(e.machine)})
+	}
+	at := func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+	rows := [][]string{{"preview", p.ID}, {"state", string(p.State)}, {"commit", p.Commit}, {"machine", machine}, {"lease ends", at(p.Expires)}, {"at the latest", at(p.Ends)}}
+	if !e.machine.Scheduled.IsZero() {
+		rows = append(rows, []string{"AWS ends it", at(e.machine.Scheduled)})
+	}
+	return printTable(s.Out, append(rows, []string{"next", e.Hint()}))
+}
+
+// previewOfMachine is a preview as the tags of its machine say it, previewOfSleeper one that sleeps without.
+func previewOfMachine(m host.Machine) previews.Preview {
+	return previews.Preview{ID: m.Preview, PR: pullRequestOf(m.Preview), Project: m.Project, Stack: m.Project + "-" + m.Preview, Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
+		Created: m.Launched, Expires: m.Expires, Ends: m.Ends}
+}
+
+func previewOfSleeper(one host.Sleeper) previews.Preview {
+	return previews.Preview{ID: one.Preview, PR: pullRequestOf(one.Preview), Branch: one.Branch, Host: "ec2", Commit: one.Commit, State: previews.Asleep, Created: one.Since, Expires: one.Expires, Ends: one.Ends}
+}
+
+// listOfMachines are the project's previews on EC2, as tags and what is remembered say it, and their machines by stack: those that run or stand still,
+// those that sleep without a machine, and those whose machine AWS ended; of every project in the account and region if all.
+func (w *previewing) listOfMachines(ctx context.Context, all bool) (list []previews.Preview, machines map[string]host.Machine, err error) {
+	projects := []string{w.project}
+	if all {
+		if projects, err = w.ec2.cloud.Projects(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	machines = map[string]host.Machine{}
+	for _, project := range projects {
+		some, err := listOf(ctx, w.ec2.cloud.Of(project), machines)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, some...)
+	}
+	slices.SortFunc(list, func(a, b previews.Preview) int {
+		return cmp.Or(strings.Compare(a.Project, b.Project), strings.Compare(a.ID, b.ID))
+	})
+	return list, machines, nil
+}
+
+// listOf are the previews of one project, whose machines it adds by stack.
+func listOf(ctx context.Context, cloud *host.Cloud, machines map[string]host.Machine) (list []previews.Preview, err error) {
+	all, err := cloud.Machines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sleepers, err := cloud.Sleepers(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	sleeps := map[string]bool{}
+	for _, one := range sleepers {
+		p := previewOfSleeper(one)
+		p.Project, p.Stack = cloud.Project, previews.StackName(cloud.Project, one.Preview)
+		sleeps[one.Preview], list = true, append(list, p)
+	}
+	for _, m := range all {
+		one, ok := host.Of(all, m.Preview)
+		p := previewOfMachine(m)
+		if !ok {
+			last, why := takenOf(all, m.Preview)
+			one, ok, p.State = last, why != "" && !sleeps[m.Preview], stateTaken
+		}
+		if ok && one.ID == m.ID {
+			machines[p.Stack], list = m, append(list, p)
+		}
+	}
+	return list, nil
+}

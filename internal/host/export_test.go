@@ -1,0 +1,16 @@
+package host
+
+import (
+	"context"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// Unschedule takes the schedule of a machine away.
+func (c *Cloud) Unschedule(ctx context.Context, m Machine) error {
+	_, err := c.unschedule(ctx, m)
+	return err
+}
+
+// OwnerText is an owner as tags hold it.
+func OwnerText(o compose.Owner) string { return ownerText(o) }

@@ -1,0 +1,174 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// leastSleep is how long a lease has to last at least for its machine to be stopped or started: time for AWS to take the schedule, and for a machine
+// to boot and have its lease moved before its own timer, which ends it, is due.
+const leastSleep = 5 * time.Minute
+
+// sleepPatience is how long a machine may take to stop.
+const sleepPatience = 10 * time.Minute
+
+// ErrSpot is of a machine that cannot be stopped and started again, as it is spare capacity.
+var ErrSpot = errors.New("a machine of spare capacity cannot be stopped")
+
+// Sleep stops a machine, which keeps its disk, and returns when it stands still. A stopped machine has no clock: before anything else a schedule is
+// made with which AWS ends it at the end of its lease. Then quiet is called, nil for nothing, to stop what runs on it.
+//
+// Who is killed on the way leaves a machine that runs as it did, or one that sleeps; a schedule that is there too early ends the machine when its own
+// timer would. The next Sleep or Sweep goes on. ErrSpot is returned for a machine of spare capacity.
+// Source: Amazon EC2 API, StopInstances.
+func (c *Cloud) Sleep(ctx context.Context, m Machine, by compose.Owner, quiet func(context.Context) error) (Machine, error) {
+	switch {
+	case m.Spot:
+		return m, ErrSpot
+	case !c.Settings.Scheduler:
+		return m, &compose.HintedError{Err: errors.New("a machine that stands still has no clock that ends it"), Next: "set x-strake.previews.ec2.scheduler: true, for which internal/host/README.md says what AWS needs; or strake preview close " + m.Preview}
+	case m.Expires.Sub(c.Now()) < leastSleep:
+		return m, &compose.HintedError{Err: fmt.Errorf("the lease of preview %s ends at %s: too soon to sleep", m.Preview, m.Expires.Local().Format("2006-01-02 15:04")), Next: "strake preview extend " + m.Preview}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, sleepPatience, fmt.Errorf("machine %s does not stop within %s", m.ID, sleepPatience))
+	defer cancel()
+	if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(by)}); err != nil {
+		return m, err
+	}
+	if err := c.schedule(ctx, m); err != nil {
+		return m, err
+	}
+	if m.State == "running" && quiet != nil {
+		if err := quiet(ctx); err != nil {
+			return m, err
+		}
+	}
+	now, err := c.look(ctx, m)
+	if err != nil {
+		return m, err
+	}
+	if now.owner != ownerText(by) { // it is wanted
+		return now, &compose.HintedError{Err: fmt.Errorf("preview %s was opened by another command meanwhile", m.Preview), Next: "strake preview list shows how it stands"}
+	}
+	if err := c.Mark(ctx, m, map[string]string{TagState: "asleep"}); err != nil {
+		return m, err
+	}
+	return c.stop(ctx, now)
+}
+
+// look is a machine as it is now.
+func (c *Cloud) look(ctx context.Context, m Machine) (Machine, error) {
+	all, err := c.machines(ctx, filterOf("instance-id", m.ID))
+	if err != nil {
+		return m, err
+	}
+	if len(all) == 0 || !all[0].Live() {
+		return m, &diedError{m.ID, "it is gone"}
+	}
+	return all[0], nil
+}
+
+// stop stops a machine and returns when it stands still.
+func (c *Cloud) stop(ctx context.Context, m Machine) (Machine, error) {
+	asked := false
+	err := until(ctx, func() (done bool, err error) {
+		if m, err = c.look(ctx, m); err != nil || m.State == "stopped" {
+			return true, err
+		}
+		if m.State == "running" && !asked {
+			_, err := c.ec2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.ID}})
+			if codeOf(err) == "IncorrectInstanceState" { // it has just been started
+				return false, nil
+			}
+			asked = true
+			return false, explain("stop machine "+m.ID, err)
+		}
+		return false, nil
+	})
+	return m, err
+}
+
+// Wake makes a machine that is there run, and returns it when it has an address: another one than before, where that is public. Its schedule stays
+// until its lease is extended, also to where it ends already.
+// Source: Amazon EC2 API, StartInstances.
+func (c *Cloud) Wake(ctx context.Context, m Machine, by compose.Owner) (Machine, error) {
+	if m.Phase == "closing" {
+		return m, &compose.HintedError{Err: fmt.Errorf("preview %s is being closed, or its close was interrupted", m.Preview), Next: "run strake preview close " + m.Preview + ", and open it again"}
+	}
+	if (m.State == "stopped" || m.State == "stopping") && m.Expires.Sub(c.Now()) < leastSleep {
+		return m, &compose.HintedError{Err: fmt.Errorf("the lease of preview %s ends at %s: its machine would end itself while it starts", m.Preview, m.Expires.Local().Format("2006-01-02 15:04")),
+			Next: "strake preview close " + m.Preview + ", and open makes it anew"}
+	}
+	if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(by)}); err != nil { // who began it may be gone
+		return m, err
+	}
+	return c.awake(ctx, m)
+}
+
+// watch makes what sleeps be covered: a machine that stands still has a schedule, and one that was to sleep and whose command was interrupted does. It
+// returns what was done, and what nobody can do.
+func (c *Cloud) watch(ctx context.Context, all []Thing, machines []Machine) (noted []Thing, err error) {
+	scheduled, covered := map[string]bool{}, map[string]bool{}
+	for _, t := range all {
+		switch lease := leaseOf(t.Preview, t.Lease); {
+		case t.Kind == KindSchedule:
+			scheduled[lease] = true
+		case t.Kind == KindInstance:
+			covered[lease] = t.Covered
+		}
+	}
+	var errs []error
+	for _, m := range machines {
+		still := m.State == "stopped" || m.State == "stopping"
+		left := m.State == "running" && m.Phase == "asleep" && c.isDead(m.owner)
+		if !still && !left || !covered[leaseOf(m.Preview, m.Lease)] {
+			continue
+		}
+		t := Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched}
+		has := scheduled[leaseOf(m.Preview, m.Lease)]
+		if !has && !c.Settings.Scheduler {
+			t.Why = "it stands still, and nothing but this command ends it with its lease: x-strake.previews.ec2.scheduler is not set"
+			noted = append(noted, t)
+			continue
+		}
+		if !has {
+			if err := c.schedule(ctx, m); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			t.Why = "it stands still: AWS ends it with its lease from now on"
+		}
+		if left {
+			if m, err = c.stop(ctx, m); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			t.State, t.Why = m.State, "the command that put it to sleep was interrupted: it is stopped"
+		}
+		if t.Why != "" {
+			noted = append(noted, t)
+		}
+	}
+	return noted, errors.Join(errs...)
+}
+
+// Gone is why a machine that is gone ended, where AWS ended it: "" for one that is there, or that was ended by whom it belongs to.
+// Source: Amazon EC2 API, StateReason.
+func (m Machine) Gone() string {
+	switch {
+	case m.Live() || m.Phase == "closing":
+		return ""
+	case m.reasonCode == "Server.SpotInstanceTermination", m.reasonCode == "Server.SpotInstanceShutdown":
+		return "AWS took it back, as it was spare capacity"
+	case strings.HasPrefix(m.reasonCode, "Server."):
+		return "AWS ended it: " + m.reason
+	}
+	return ""
+}
