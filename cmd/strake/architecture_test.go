@@ -67,7 +67,7 @@ func reserved() map[string][]string {
 		"github.com/jackc/pgx/":                               {"internal/seed", "internal/migrate"},
 		"github.com/caddyserver/caddy/":                       {"internal/gateway"},
 		"github.com/google/go-containerregistry/":             {"internal/release"},
-		"github.com/miekg/dns":                                {"internal/offline"},
+		"github.com/miekg/dns":                                {"internal/offline", "fixtures"},
 		"github.com/google/nftables":                          {"internal/offline"},
 		"github.com/tdewolff/parse/":                          {"internal/offline"},
 		"github.com/rclone/gofakes3":                          {"internal/offline"},

@@ -27,7 +27,7 @@ const handlerID = "http.handlers." + moduleName
 // by name, for the whole process; so the place is kept in its registry, where New made it.
 type slot = atomic.Pointer[proxy]
 
-// module is what our three Caddy modules have in common.
+// module is what our Caddy modules have in common.
 type module struct {
 	slot  *slot
 	proxy *proxy // the one that runs, since Provision
@@ -99,6 +99,7 @@ func register() *slot {
 	caddy.RegisterModule(&handler{m})
 	caddy.RegisterModule(&source{m})
 	caddy.RegisterModule(&permission{m})
+	caddy.RegisterModule(&issuer{new(caddytls.ACMEIssuer), m})
 	return m.slot
 }
 
@@ -144,14 +145,22 @@ func configuration(o Options) ([]byte, error) {
 	server("http", o.HTTP, object{"protocols": []string{"h1"}})
 	server("https", o.HTTPS, object{"protocols": []string{"h1", "h2"}, "tls_connection_policies": []object{{}}})
 	apps := object{"http": object{"servers": servers, "grace_period": "3s"}}
-	if o.HTTPS != "" {
+	issuance := object{"module": "internal", "ca": authority}
+	if o.ACME != nil {
+		var err error
+		if issuance, err = o.ACME.issuance(o.HTTP); err != nil {
+			return nil, err
+		}
+	} else if o.HTTPS != "" {
 		apps["pki"] = object{"certificate_authorities": object{authority: object{
 			"name": "strake", "root_common_name": "strake gateway root", "intermediate_common_name": "strake gateway",
 			"install_trust": false,
 		}}}
+	}
+	if o.HTTPS != "" {
 		apps["tls"] = object{
 			"automation": object{
-				"policies":  []object{{"issuers": []object{{"module": "internal", "ca": authority}}, "on_demand": true}},
+				"policies":  []object{{"issuers": []object{issuance}, "on_demand": true}},
 				"on_demand": object{"permission": object{"module": moduleName}},
 			},
 			"disable_storage_check": true, "disable_storage_clean": true,
@@ -187,7 +196,7 @@ func startCaddy(o Options) (Listening, error) {
 		return nil
 	}
 	at := Listening{HTTP: address("http"), HTTPS: address("https")}
-	if at.HTTPS != nil {
+	if at.HTTPS != nil && o.ACME == nil {
 		at.Root = rootFile(o.Data)
 	}
 	return at, nil

@@ -57,6 +57,12 @@ func (c *Client) Drained(ctx context.Context, upstream string) error {
 	return nil
 }
 
+// Certificate says how it stands with the certificate of a host, which it has be asked for where it is not there: it waits some seconds for it.
+func (c *Client) Certificate(ctx context.Context, host string) (Certificate, error) {
+	var all Certificate
+	return all, c.socket.call(ctx, http.MethodGet, "/certificate?host="+url.QueryEscape(host), nil, &all)
+}
+
 // Ready is what the proxy says about itself. It fails while no proxy runs.
 func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	var r Readiness

@@ -27,6 +27,7 @@ const drainWait = 10 * time.Second
 //	GET /table          the table in force
 //	GET /visits         []Visit
 //	GET /drained?upstream=A  waits up to 10 s until nothing is in flight to A; how many requests are
+//	GET /certificate?host=H  waits up to 10 s for the certificate of H; Certificate
 //	GET /ready          Readiness
 func (p *proxy) control() http.Handler {
 	mux := http.NewServeMux()
@@ -34,6 +35,7 @@ func (p *proxy) control() http.Handler {
 	mux.HandleFunc("GET /table", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.board.live.Load().table) })
 	mux.HandleFunc("GET /visits", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.board.visits()) })
 	mux.HandleFunc("GET /drained", p.drained)
+	mux.HandleFunc("GET /certificate", p.certificate)
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
 		t := p.board.live.Load().table
 		writeJSON(w, Readiness{Ready: true, Routes: len(t.Routes), Stacks: len(t.Stacks), Root: p.root, Lost: text(p.lost)})

@@ -49,6 +49,9 @@ type Options struct {
 	HTTP, HTTPS string // not the same text
 	// Data is the folder of the certificate authority and its certificates. Empty: "caddy" in Dir.
 	Data string
+	// ACME is the authority that the certificates of HTTPS come from, and then HTTP is there to send visitors to HTTPS. nil: one of the gateway's own,
+	// which nobody trusts by himself.
+	ACME *ACME
 	// Hold is how long a call that is no page waits for a sleeping stack. 0: 20 s.
 	Hold time.Duration
 	// Started, if any, is called once when the proxy listens everywhere.
@@ -62,7 +65,7 @@ type Options struct {
 // Listening is where a proxy listens.
 type Listening struct {
 	HTTP, HTTPS net.Addr // nil where Options name none
-	// Root is the path of the certificate authority's root certificate, PEM. Empty without HTTPS.
+	// Root is the path of the certificate authority's root certificate, PEM. Empty without HTTPS, and with ACME.
 	Root string
 }
 

@@ -27,9 +27,12 @@ type proxy struct {
 	wrong   throttle
 	holds   chan struct{} // one for each call that is held
 	root    string        // path of the root certificate
+	https   net.Addr      // where visitors with TLS are served; nil is nowhere
 	lost    error         // why the table of the last run could not be read
 	pages   *template.Template
 	putting sync.Mutex // orders what is kept as what is in force
+
+	failures failures
 }
 
 // maxHolds is how many calls wait for sleeping stacks at one time. What comes above is told to come again.
@@ -73,7 +76,7 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	p.root = at.Root
+	p.root, p.https = at.Root, at.HTTPS
 	if o.Started != nil {
 		o.Started(at) // the socket listens too: who calls it now is answered as soon as it serves
 	}
@@ -126,6 +129,9 @@ func (c *claim) current() string {
 
 // serve answers one request: with a page or word of the gateway's own, or through next from the service.
 func (p *proxy) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) {
+	if p.secure(w, r) {
+		return
+	}
 	v := visitOf(r)
 	v.begun = p.Now()
 	for held := false; ; held = true {
