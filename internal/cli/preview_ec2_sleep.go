@@ -250,7 +250,7 @@ func (e *asleepError) show(s Streams, o previewOptions) error {
 
 // previewOfMachine is a preview as the tags of its machine say it, previewOfSleeper one that sleeps without.
 func previewOfMachine(m host.Machine) previews.Preview {
-	return previews.Preview{ID: m.Preview, PR: pullRequestOf(m.Preview), Project: m.Project, Stack: m.Project + "-" + m.Preview, Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
+	return previews.Preview{ID: m.Preview, PR: pullRequestOf(m.Preview), Project: m.Project, Stack: previews.StackName(m.Project, m.Preview), Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
 		Created: m.Launched, Expires: m.Expires, Ends: m.Ends}
 }
 

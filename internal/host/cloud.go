@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
@@ -24,6 +25,8 @@ type Options struct {
 	Project  string
 	Settings compose.EC2Settings // with defaults
 	Budget   compose.PreviewBudget
+	// Domain is that below which previews have names, in a public zone of the account; "" is none: they are found by other means.
+	Domain string
 	// From is the address under which this machine reaches others: SSH is let in from there alone.
 	From func(ctx context.Context) (netip.Addr, error)
 	// Alive is whether an owner may still be at work.
@@ -39,6 +42,7 @@ type Cloud struct {
 	ec2       *ec2.Client
 	ssm       *ssm.Client
 	scheduler *scheduler.Client
+	dns       *route53.Client
 }
 
 // Open reads the AWS configuration of who runs this; nothing is asked of AWS yet but what that configuration needs.
@@ -52,7 +56,7 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 		return nil, &compose.HintedError{Err: errors.New("no region is named in which machines are made"), Next: "write x-strake.previews.ec2.region, or set AWS_REGION"}
 	}
 	o.Settings.Region = cfg.Region
-	return &Cloud{Options: o, ec2: ec2.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg), scheduler: scheduler.NewFromConfig(cfg)}, nil
+	return &Cloud{Options: o, ec2: ec2.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg), scheduler: scheduler.NewFromConfig(cfg), dns: route53.NewFromConfig(cfg)}, nil
 }
 
 func (c *Cloud) note(format string, args ...any) {

@@ -2,7 +2,7 @@
 //
 // A Machine is an instance that strake launched for one preview. Which it is, for whom and until when is in its tags, so that any machine with the
 // account's credentials sees the same. A lease counts how often there was a machine for a preview; what belongs to one carries its number: the
-// instance with its disk and network interface, a security group, and in the Parameter Store the machine's host key.
+// instance with its disk and network interface, a security group, in the Parameter Store the machine's host key, and in Route 53 the preview's names.
 //
 // The end of a lease is kept by the machine: a timer powers it off, which terminates it, without credentials and with nobody about. Cloud.Sweep
 // is for what is left where more than that went wrong.
@@ -35,7 +35,9 @@ const (
 	TagAttempt = "dev.strake.attempt" // how it was had: market/type/subnet, of which AWS forgets some when it is gone
 	// TagScheduled is when a schedule is to end it, RFC 3339: written before the schedule is made, and no once it was taken away.
 	TagScheduled = "dev.strake.scheduled"
-	TagHourly    = "dev.strake.hourly" // what it was estimated to cost an hour when it was launched
+	TagDomain    = "dev.strake.domain"  // below which its names are; on whatever has tags
+	TagPointed   = "dev.strake.pointed" // the address to which they are known to lead; on instances
+	TagHourly    = "dev.strake.hourly"  // what it was estimated to cost an hour when it was launched
 )
 
 // Machine is an instance of a lease. Its JSON names are stable.
@@ -66,6 +68,8 @@ type Machine struct {
 	attempt attempt
 	vpc     string
 	account string // whose it is
+	domain  string // below which it has names; "" is none
+	pointed string // the address to which they are known to lead
 	// reason and reasonCode are why it is gone, or does not run.
 	reason, reasonCode string
 }

@@ -14,3 +14,6 @@ func (c *Cloud) Unschedule(ctx context.Context, m Machine) error {
 
 // OwnerText is an owner as tags hold it.
 func OwnerText(o compose.Owner) string { return ownerText(o) }
+
+// Follow is follow, which Reach calls.
+func (c *Cloud) Follow(ctx context.Context, m Machine) error { return c.follow(ctx, m) }

@@ -160,6 +160,9 @@ func (c *Cloud) launch(ctx context.Context, l Lease, lease int) (Machine, error)
 		return Machine{}, err
 	}
 	tags := map[string]string{TagProject: c.Project, TagPreview: l.Preview, TagLease: strconv.Itoa(lease), TagOwner: ownerText(l.Owner), TagSince: c.Now().UTC().Format(time.RFC3339)}
+	if err := c.claimNames(ctx, l, tags); err != nil {
+		return Machine{}, err
+	}
 	login, err := c.keep(ctx, c.keyName(), map[string]string{TagProject: c.Project})
 	if err != nil {
 		return Machine{}, err

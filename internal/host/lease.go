@@ -15,6 +15,8 @@ type Lease struct {
 	Owner   compose.Owner
 	Expires time.Time
 	Ends    time.Time
+	// Hosts are names that its machine will have, as far as they are known: where one of them is taken nothing is launched.
+	Hosts []string
 }
 
 // For is the lease with its times: from now for so long, and at most for the longest that a lease may last.

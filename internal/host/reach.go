@@ -88,6 +88,9 @@ func (c *Cloud) Reach(ctx context.Context, m Machine) (w *Way, err error) {
 			err = errors.Join(err, shut(ctx))
 		}
 	}()
+	if err := c.follow(ctx, m); err != nil {
+		return nil, err
+	}
 	known, err := c.identity(ctx, m)
 	if err != nil {
 		return nil, err

@@ -86,18 +86,21 @@ func (c *Cloud) end(ctx context.Context, meant func(Thing) bool) (Receipt, error
 	return done, &LeftError{done.Left}
 }
 
-// remove removes things, the machines first, and looks that they are gone.
+// remove removes things, the names first and then the machines, and looks that they are gone.
 func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, endPatience, errors.New("AWS takes its time"))
 	defer cancel()
 	done := Receipt{Removed: []Thing{}, Left: []Thing{}}
-	if err := c.terminate(ctx, all); err != nil {
-		done.Left = all
+	gone, all, err := c.unname(ctx, all)
+	if err == nil {
+		err = c.terminate(ctx, all)
+	}
+	done.Removed, done.Left = append(done.Removed, gone...), all
+	if err != nil {
 		return done, err
 	}
-	done.Left = all
 	var errs []error
-	err := until(ctx, func() (bool, error) { // in rounds: what one waits for hinders no other
+	err = until(ctx, func() (bool, error) { // in rounds: what one waits for hinders no other
 		errs = nil
 		var left []Thing
 		for _, t := range done.Left {

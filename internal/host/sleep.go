@@ -60,6 +60,9 @@ func (c *Cloud) Sleep(ctx context.Context, m Machine, by compose.Owner, quiet fu
 	if err := c.Mark(ctx, m, map[string]string{TagState: "asleep"}); err != nil {
 		return m, err
 	}
+	if err := c.Unpoint(ctx, now); err != nil { // its address is another's once it stands still
+		return m, err
+	}
 	return c.stop(ctx, now)
 }
 

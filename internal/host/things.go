@@ -18,6 +18,7 @@ import (
 
 // Kinds of what belongs to leases, in the order in which they are removed.
 const (
+	KindRecord    = "record" // a name of a preview in Route 53, with the text that says whose it is
 	KindSchedule  = "schedule"
 	KindInstance  = "instance"
 	KindVolume    = "volume"
@@ -27,7 +28,7 @@ const (
 )
 
 // kinds are all of them, in that order.
-var kinds = []string{KindSchedule, KindInstance, KindVolume, KindInterface, KindParameter, KindGroup}
+var kinds = []string{KindRecord, KindSchedule, KindInstance, KindVolume, KindInterface, KindParameter, KindGroup}
 
 // Thing is something of AWS that belongs to a lease. Its JSON names are stable.
 type Thing struct {
@@ -45,7 +46,9 @@ type Thing struct {
 	Why     string          `json:"why,omitempty"`  // why a Sweep removes it
 
 	owner   string
+	domain  string               // below which its lease has names
 	rules   []types.IpPermission // of a security group
+	named   *named               // of a record
 	sleeper *Sleeper             // of a parameter that remembers one
 }
 
@@ -72,7 +75,8 @@ func every(ctx context.Context, list listing) (all []Thing, err error) {
 
 // Things are all that is there of the project's leases: instances that are not gone, and what no instance has to do with. It asks a call for each
 // page of each kind, and fails where one of them does.
-// Source: Amazon EC2 API, DescribeInstances, DescribeVolumes, DescribeNetworkInterfaces, DescribeSecurityGroups; Amazon EventBridge Scheduler API, ListSchedules; AWS Systems Manager API, GetParametersByPath.
+// Source: Amazon EC2 API, DescribeInstances, DescribeVolumes, DescribeNetworkInterfaces, DescribeSecurityGroups; Amazon EventBridge Scheduler API, ListSchedules;
+// AWS Systems Manager API, GetParametersByPath; Amazon Route 53 API, ListHostedZones, ListResourceRecordSets.
 func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 	machines, err := c.Machines(ctx)
 	if err != nil {
@@ -91,6 +95,11 @@ func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 		}
 		all = append(all, some...)
 	}
+	records, err := c.records(ctx, c.domains(machines, all))
+	if err != nil {
+		return nil, nil, err
+	}
+	all = append(all, records...)
 	for i, t := range all {
 		all[i].Cost = t.Hourly * compose.Dollars(c.Now().Sub(t.Since).Hours())
 	}
@@ -111,7 +120,7 @@ func ofLeases[T any](found []T, thing func(T) (Thing, bool)) (all []Thing) {
 func (c *Cloud) tagged(kind string, id *string, tags []types.Tag) (t Thing, ok bool) {
 	all := tagsOf(tags)
 	n, err := strconv.Atoi(all[TagLease])
-	t = Thing{Kind: kind, ID: aws.ToString(id), Preview: all[TagPreview], Lease: n, Since: timeOf(all[TagSince]), owner: all[TagOwner]}
+	t = Thing{Kind: kind, ID: aws.ToString(id), Preview: all[TagPreview], Lease: n, Since: timeOf(all[TagSince]), owner: all[TagOwner], domain: all[TagDomain]}
 	return t, err == nil && n > 0 && all[TagProject] == c.Project && t.Preview != "" && !t.Since.IsZero()
 }
 

@@ -1,0 +1,284 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/route53/types"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// recordTTL is for how long, in seconds, others may remember an address.
+const recordTTL = 60
+
+// TakenError is returned where something is at a name of a preview that strake did not write for it. It is left as it is.
+type TakenError struct{ Host, By string }
+
+// Error names it.
+func (e *TakenError) Error() string { return "the name " + e.Host + " is taken: " + e.By }
+
+// Hint is what is to be done.
+func (e *TakenError) Hint() string {
+	return "remove the record if nobody needs it, or write another x-strake.previews.domain"
+}
+
+// claimable is a *TakenError for a name that is not for a preview.
+func (c *Cloud) claimable(n named, preview string) error {
+	switch {
+	case !n.marked && len(n.text)+len(n.address) > 0:
+		return &TakenError{n.host, "there is a record that strake did not write"}
+	case n.marked && (n.mark.project != c.Project || n.mark.preview != preview):
+		return &TakenError{n.host, fmt.Sprintf("it belongs to preview %s of project %s", n.mark.preview, n.mark.project)}
+	case !n.isPlain():
+		return &TakenError{n.host, "somebody put more beside strake's record"}
+	}
+	return nil
+}
+
+// Point has names lead to a machine: each of them a name of the domain. Beside each lies a TXT record that says whose it is, and a name at which
+// something lies without one is a *TakenError, with nothing changed. What of it Spread waits for is returned; "" is nothing.
+//
+// Names are made and moved by changes that say what is there before, so that of two who want one at once the second finds that of the first.
+func (c *Cloud) Point(ctx context.Context, m Machine, hosts []string) (change string, err error) {
+	if c.Domain == "" || len(hosts) == 0 {
+		return "", nil
+	}
+	z, err := c.zone(ctx)
+	if err != nil {
+		return "", err
+	}
+	hosts = slices.Compact(slices.Sorted(slices.Values(hosts)))
+	for range 5 {
+		var all []types.Change
+		for _, host := range hosts {
+			if !isWithin(host, c.Domain) {
+				return "", fmt.Errorf("%s is no name of %s", host, c.Domain)
+			}
+			n, err := c.lookUp(ctx, z, host)
+			if err != nil {
+				return "", err
+			}
+			if err := c.claimable(n, m.Preview); err != nil {
+				return "", err
+			}
+			// What is right already is written again until it is known that all servers have it: of a command that was killed nobody waited.
+			if m.pointed != m.Address || !n.leads(m.Address) || n.mark.lease != m.Lease {
+				all = append(append(all, n.removal()...), c.entry(host, m)...)
+			}
+		}
+		if len(all) == 0 {
+			return "", nil
+		}
+		if change, err = c.change(ctx, z, all); err == nil || !isOther(err) {
+			break
+		}
+	}
+	return change, explain("write the records of "+strings.Join(hosts, ", "), err)
+}
+
+// entry are the changes that make a name.
+func (c *Cloud) entry(host string, m Machine) []types.Change {
+	set := func(name string, kind types.RRType, value string) types.Change {
+		return types.Change{Action: types.ChangeActionCreate, ResourceRecordSet: &types.ResourceRecordSet{Name: &name, Type: kind, TTL: aws.Int64(recordTTL), ResourceRecords: []types.ResourceRecord{{Value: &value}}}}
+	}
+	return []types.Change{set(markPrefix+host, types.RRTypeTxt, mark{c.Project, m.Preview, m.Lease, c.Now()}.String()), set(host, types.RRTypeA, m.Address)}
+}
+
+// spreadPatience is how long the servers of a zone may take to have a change, which is a minute as a rule.
+const spreadPatience = 5 * time.Minute
+
+// Spread waits until a change of Point is at all servers of the zone, and writes that down. "" is no change.
+func (c *Cloud) Spread(ctx context.Context, m Machine, change string) error {
+	if change == "" {
+		return nil
+	}
+	if err := c.spread(ctx, change, spreadPatience); err != nil {
+		return err
+	}
+	return c.Mark(ctx, m, map[string]string{TagPointed: m.Address, TagDomain: c.Domain})
+}
+
+// nowhere is in TagPointed where names lead nowhere.
+const nowhere = "nowhere"
+
+// Unpoint has the names of a machine lead nowhere, as before it is stopped: its address is somebody else's then. They stay the preview's, and lead to
+// the machine again once Reach was called. It returns when the servers of the zone have forgotten the address.
+func (c *Cloud) Unpoint(ctx context.Context, m Machine) error {
+	all, err := c.recordsOf(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		n := t.named.own()
+		if n.text = nil; len(n.address) == 0 {
+			continue
+		}
+		change, err := c.change(ctx, n.zone, n.removal())
+		if err == nil {
+			err = c.spread(ctx, change, spreadPatience)
+		}
+		if err != nil {
+			return explain("have "+t.ID+" lead nowhere", err)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return c.Mark(ctx, m, map[string]string{TagPointed: nowhere})
+}
+
+// recordsOf are the names of a machine.
+func (c *Cloud) recordsOf(ctx context.Context, m Machine) ([]Thing, error) {
+	all, err := c.records(ctx, c.domains([]Machine{m}, nil))
+	return slices.DeleteFunc(all, func(t Thing) bool { return t.Preview != m.Preview || t.Lease != m.Lease }), err
+}
+
+// follow has the names of a machine lead to it that has another address than before.
+func (c *Cloud) follow(ctx context.Context, m Machine) error {
+	if c.Domain == "" || m.pointed == "" || m.pointed == m.Address {
+		return nil
+	}
+	all, err := c.recordsOf(ctx, m)
+	if err != nil {
+		return err
+	}
+	var hosts []string
+	for _, t := range all {
+		if isWithin(t.ID, c.Domain) {
+			hosts = append(hosts, t.ID)
+		}
+	}
+	if _, err := c.Point(ctx, m, hosts); err != nil {
+		return err
+	}
+	return c.Mark(ctx, m, map[string]string{TagPointed: m.Address})
+}
+
+// claimNames writes the domain of a lease into its tags, so that its names are found whatever the settings say later. A domain without a zone is an error, and so is a
+// name that is taken.
+func (c *Cloud) claimNames(ctx context.Context, l Lease, tags map[string]string) error {
+	if c.Domain == "" {
+		return nil
+	}
+	tags[TagDomain] = c.Domain
+	z, err := c.zone(ctx)
+	for _, host := range l.Hosts {
+		if err != nil {
+			return err
+		}
+		var n named
+		if n, err = c.lookUp(ctx, z, host); err == nil {
+			err = c.claimable(n, l.Preview)
+		}
+	}
+	return err
+}
+
+// domains are those in which there may be names: that of the settings, and those under which machines were made before.
+func (c *Cloud) domains(machines []Machine, all []Thing) []string {
+	found := map[string]bool{c.Domain: true}
+	for _, m := range machines {
+		found[m.domain] = true
+	}
+	for _, t := range all {
+		found[t.domain] = true
+	}
+	delete(found, "")
+	return slices.Sorted(maps.Keys(found))
+}
+
+// records are the project's names below some domains: those beside which it says so. A domain without a zone has none.
+func (c *Cloud) records(ctx context.Context, domains []string) (all []Thing, err error) {
+	seen := map[string]bool{}
+	for _, domain := range domains {
+		zones, err := c.zones(ctx, domain)
+		if err != nil {
+			return nil, err
+		}
+		for _, z := range zones {
+			sets, err := c.sets(ctx, z, domain, func(name string) bool { return isWithin(name, domain) })
+			if err != nil {
+				return nil, err
+			}
+			for _, n := range group(z, sets) {
+				if key := z.id + " " + n.host; n.marked && n.mark.project == c.Project && !seen[key] {
+					seen[key] = true
+					all = append(all, Thing{Kind: KindRecord, ID: n.host, Preview: n.mark.preview, Lease: n.mark.lease, Since: n.mark.since, named: n})
+				}
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Thing) int {
+		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.named.zone.id, b.named.zone.id))
+	})
+	return all, nil
+}
+
+// forgetPatience is how long the end of a machine waits for its names to be forgotten. It is not longer, as the machine costs money.
+const forgetPatience = 2 * time.Minute
+
+// unname removes the names of a list, and returns what else is in it.
+//
+// They go before the machines: AWS gives the address of one that is gone to somebody else, who would have visitors of the name, and could have a
+// certificate for it, as long as a server of the zone still says that address. So it is waited for them too. A name that cannot be removed keeps its
+// machine, which ends itself with its lease.
+func (c *Cloud) unname(ctx context.Context, all []Thing) (gone, rest []Thing, err error) {
+	machines, changes, errs := false, []string{}, []error{}
+	for _, t := range all {
+		if t.Kind != KindRecord {
+			machines = machines || t.Kind == KindInstance
+			rest = append(rest, t)
+			continue
+		}
+		change, err := c.removeRecord(ctx, t)
+		if err != nil {
+			errs, rest = append(errs, err), append(rest, t)
+			continue
+		}
+		gone = append(gone, t)
+		if change != "" {
+			changes = append(changes, change)
+		}
+	}
+	if !machines {
+		return gone, rest, errors.Join(errs...)
+	}
+	for _, change := range changes {
+		if err := c.spread(ctx, change, forgetPatience); err != nil {
+			if ctx.Err() != nil {
+				return gone, rest, errors.Join(append(errs, err)...)
+			}
+			c.note("%v: going on", err)
+			break
+		}
+	}
+	return gone, rest, errors.Join(errs...)
+}
+
+// removeRecord removes a name with what says whose it is, and returns the change; "" where it is gone, or another lease's by now.
+func (c *Cloud) removeRecord(ctx context.Context, t Thing) (change string, err error) {
+	n := *t.named
+	for range 5 {
+		if change, err = c.change(ctx, n.zone, n.own().removal()); err == nil || codeOf(err) == "NoSuchHostedZone" {
+			return change, nil
+		}
+		if !isOther(err) {
+			break
+		}
+		if n, err = c.lookUp(ctx, n.zone, n.host); err != nil {
+			return "", err
+		}
+		if !n.marked || n.mark.project != c.Project || n.mark.preview != t.Preview || n.mark.lease != t.Lease {
+			return "", nil
+		}
+	}
+	return "", explain("remove record "+t.ID, cmp.Or(err, error(&compose.HintedError{Err: errors.New("somebody changes it again and again"), Next: "run strake preview sync"})))
+}
