@@ -45,6 +45,9 @@ func (op *opening) source(ctx context.Context) (err error) {
 		return err
 	}
 	op.route(routes, format)
+	if err := op.named(ctx); err != nil {
+		return err
+	}
 	used, err := op.m.Host.Subnets(ctx)
 	if err != nil {
 		return err
@@ -88,6 +91,18 @@ func (op *opening) route(specs []compose.RouteSpec, format string) {
 			op.url = op.urls[r.Service]
 		}
 	}
+}
+
+// named tells whoever makes names lead here what they are.
+func (op *opening) named(ctx context.Context) error {
+	if op.m.Named == nil {
+		return nil
+	}
+	hosts := map[string]bool{}
+	for _, r := range op.routes {
+		hosts[r.Host] = true
+	}
+	return op.m.Named(ctx, slices.Sorted(maps.Keys(hosts)))
 }
 
 // images builds what is not there for this commit, and pulls what the file names and is missing.

@@ -10,7 +10,7 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
-// Manager opens, updates, looks at and closes the previews of one project on one host. All fields but Note must be set.
+// Manager opens, updates, looks at and closes the previews of one project on one host. All fields but Note and Named must be set.
 type Manager struct {
 	Host    Host
 	Router  Router
@@ -24,6 +24,8 @@ type Manager struct {
 	Now     func() time.Time
 	// Note is told what is being done; nil drops it.
 	Note func(text string)
+	// Named is told the hosts under which visitors will find a preview, before it is made; nil is nobody. An error of it ends the open.
+	Named func(ctx context.Context, hosts []string) error
 	// Inputs says where hashes of build inputs are cached.
 	Inputs compose.InputOptions
 }
