@@ -37,7 +37,9 @@ type EC2Settings struct {
 	// Placement is who shares a machine; "" is instance.
 	Placement EC2Placement `strake:"placement" enum:"instance,shared" doc:"instance: each preview has a machine of its own, the default; shared is not there yet."`
 	// Wildcard is the domain of a DNS service that answers for names which hold an address, such as sslip.io.
-	Wildcard string `strake:"wildcard" doc:"A DNS service that answers for names which hold an address, such as sslip.io."`
+	Wildcard string `strake:"wildcard" doc:"A DNS service that answers for names which hold an address, such as sslip.io. Previews have names of it where they have none of x-strake.previews.domain."`
+	// ACME is where certificates come from.
+	ACME ACMESettings `strake:"acme" doc:"Where the certificates of previews come from."`
 }
 
 // EC2Address is the value of x-strake.previews.ec2.address.
@@ -142,12 +144,5 @@ func (d *settingsDecoder) checkEC2(p PreviewSettings) {
 	if s.Placement == PlacementShared {
 		wrong("write instance, or leave it out", "shared, which is not there yet", "placement")
 	}
-	if s.Wildcard != "" && !domainName.MatchString(s.Wildcard) {
-		wrong("write a domain such as sslip.io", fmt.Sprintf("%q", s.Wildcard), "wildcard")
-	}
-	if p.Host == HostEC2 && s.Wildcard == "" {
-		path := []string{settingsKey, "previews", "host"}
-		d.wrong = append(d.wrong, wrongSetting{path, false, settingPath(path) + " is ec2, and there is no name by which visitors find a preview",
-			"write ec2: {wildcard: sslip.io}, or another DNS service that you trust; a domain of your own is not there yet"})
-	}
+	d.checkNames(p)
 }

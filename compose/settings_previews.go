@@ -34,8 +34,8 @@ type PreviewSettings struct {
 	Memory Bytes   `strake:"memory" doc:"How much memory each container of a preview may use, such as 512m; without it 2g."`
 	// Services are the services of a preview, with all that they need; none are all that the file enables.
 	Services []string `strake:"services" doc:"The services that a preview has, with all that they need; without it all that the file enables."`
-	// Domain is what the hostnames of previews end in; "" is <project>.localhost.
-	Domain string `strake:"domain" doc:"What the hostnames of previews end in; without it <project>.localhost."`
+	// Domain is what the hostnames of previews end in; "" is <project>.localhost. On EC2 it is a name in a public zone of Route 53.
+	Domain string `strake:"domain" doc:"What the hostnames of previews end in; without it <project>.localhost. For host: ec2 a name in a public zone of the account's Route 53."`
 	// EC2 are the machines of host ec2.
 	EC2 EC2Settings `strake:"ec2" doc:"The machines of host: ec2."`
 	// KeepData leaves the data of a preview alone at a push, instead of taking it back to the seed.

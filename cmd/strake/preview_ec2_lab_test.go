@@ -39,13 +39,19 @@ func (r *repository) onEC2(t *testing.T, environ []string) {
 // onEC2With is onEC2 with more settings of ec2.
 func (r *repository) onEC2With(t *testing.T, environ []string, more string) {
 	t.Helper()
+	r.previewsOn(t, environ, "host: ec2, access: public, idle: "+cmp.Or(r.idle, "30m")+", ec2: {wildcard: lab.test"+more+"}")
+}
+
+// previewsOn writes a policy of previews into the repository's file.
+func (r *repository) previewsOn(t *testing.T, environ []string, policy string) {
+	t.Helper()
 	r.env = append(append(r.env, environ...), "STRAKE_EC2_FROM=127.0.0.1")
 	file := filepath.Join(r.dir, "compose.yaml")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = append([]byte("x-strake: {previews: {host: ec2, access: public, idle: "+cmp.Or(r.idle, "30m")+", ec2: {wildcard: lab.test"+more+"}}}\n"), text...)
+	text = append([]byte("x-strake: {previews: {"+policy+"}}\n"), text...)
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}

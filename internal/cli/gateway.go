@@ -43,6 +43,12 @@ func gatewayCtl(ctx context.Context, s Streams, args []string) error {
 		return err
 	case what == "root" && len(args) == 1:
 		return printRoot(ctx, s, client)
+	case what == "certificate" && len(args) == 2:
+		c, err := client.Certificate(ctx, args[1])
+		if err != nil {
+			return err
+		}
+		return printJSON(s.Out, c)
 	case what == "hold" && len(args) == 1:
 		<-ctx.Done()
 		return nil
@@ -71,6 +77,10 @@ func gatewayCtl(ctx context.Context, s Streams, args []string) error {
 
 // gatewayProxyRun serves visitors until ctx ends.
 func gatewayProxyRun(ctx context.Context, s Streams) error {
-	return gateway.Serve(ctx, gateway.Options{Dir: gatewayDir, Data: "/data", HTTP: fmt.Sprint(":", gatewayHTTP), HTTPS: fmt.Sprint(":", gatewayHTTPS),
+	from, err := acmeOf(acmeFile)
+	if err != nil {
+		return err
+	}
+	return gateway.Serve(ctx, gateway.Options{Dir: gatewayDir, Data: "/data", HTTP: fmt.Sprint(":", gatewayHTTP), HTTPS: fmt.Sprint(":", gatewayHTTPS), ACME: from,
 		Log: slog.New(slog.NewTextHandler(s.Err, nil)), Now: s.Now})
 }

@@ -44,6 +44,7 @@ services:
     ports: ["%[5]s:%[3]d:7080", "%[5]s:%[4]d:7443"]
     volumes: ["run:/run/strake", "data:/data"]
     healthcheck: {test: [CMD, /strake, gateway, ctl, ready], interval: 1m}
+    %[6]s
   controller:
     <<: *program
     command: [control]
@@ -52,6 +53,7 @@ services:
     depends_on: {proxy: {condition: service_healthy}}
     healthcheck: {test: [CMD, /strake, gateway, ctl, alive], interval: 1m}
 volumes: {run: {}, data: {}}
+%[7]s
 `
 
 // gatewayHost is the gateway of an engine, as commands use it: through commands that are run in its containers, so that it needs no
@@ -60,8 +62,9 @@ type gatewayHost struct {
 	streams Streams
 	engine  *engine.Engine
 	owner   compose.ConvergeOptions
-	public  bool   // it is there for everybody, at the ports of the web
-	format  string // of URLs, once it is known
+	public  bool       // it is there for everybody, at the ports of the web
+	format  string     // of URLs, once it is known
+	from    *authority // where its certificates come from; nil for its own, and URLs without TLS
 }
 
 var _ previews.Router = (*gatewayHost)(nil)
@@ -75,7 +78,7 @@ func (g *gatewayHost) Address(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("start the gateway: %w", err)
 	}
-	g.format = urlsAt(port)
+	g.format = g.urlsAt(port)
 	return g.format, nil
 }
 
@@ -91,11 +94,14 @@ func (g *gatewayHost) running(ctx context.Context) (string, error) {
 			return "", nil
 		}
 	}
-	return urlsAt(port), nil
+	return g.urlsAt(port), nil
 }
 
-// urlsAt is how URLs are made for a port.
-func urlsAt(port int) string {
+// urlsAt is how URLs are made for a port of HTTP.
+func (g *gatewayHost) urlsAt(port int) string {
+	if g.from != nil {
+		return "https://%s"
+	}
 	if port == 80 {
 		return "http://%s"
 	}
@@ -177,8 +183,12 @@ func (g *gatewayHost) project(ctx context.Context, ref string, have compose.Stat
 	if g.public {
 		http, https, at = 80, 443, "0.0.0.0"
 	}
+	ofProxy, ofFile, err := g.from.configs()
+	if err != nil {
+		return nil, err
+	}
 	return compose.Load(ctx, compose.LoadOptions{Files: []string{"-"}, Dir: os.TempDir(), Name: gatewayProject,
-		Stdin: strings.NewReader(fmt.Sprintf(gatewayFile, ref, g.engine.SocketThere(), http, https, at))})
+		Stdin: strings.NewReader(fmt.Sprintf(gatewayFile, ref, g.engine.SocketThere(), http, https, at, ofProxy, ofFile))})
 }
 
 // publishedBy is the host port of the proxy's port; 0 if it is not published.

@@ -24,12 +24,18 @@ type machined struct {
 	way     *host.Way // to the machine of one preview, once it was reached
 	machine host.Machine
 	sleeper host.Sleeper // what a launch goes on from; the zero Sleeper for nothing
+	names   naming
+	// authority is where certificates come from, nil where previews have none.
+	authority *authority
 }
 
 // onEC2 has the previews of a project run on machines of EC2.
 func (w *previewing) onEC2(ctx context.Context, s Streams) (err error) {
 	w.ec2 = &machined{}
-	w.ec2.cloud, err = host.Open(ctx, host.Options{Project: w.project, Settings: w.policy.EC2, Budget: w.policy.Budget, Now: s.Now, Alive: isAlive, Note: w.show.say,
+	if w.ec2.authority, err = authorityOf(w.policy.EC2, w.sources.dir); err != nil {
+		return err
+	}
+	w.ec2.cloud, err = host.Open(ctx, host.Options{Project: w.project, Settings: w.policy.EC2, Budget: w.policy.Budget, Domain: domainOf(w.policy), Now: s.Now, Alive: isAlive, Note: w.show.say,
 		From: func(ctx context.Context) (netip.Addr, error) { return ownAddress(ctx, s) }})
 	return err
 }
@@ -81,6 +87,9 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 		}
 	}
 	l := host.Lease{Preview: id, Commit: target.ID, Owner: owner(s, "preview open")}.For(s.Now(), cmp.Or(o.TTL, w.policy.TTL), w.policy.MaxAge)
+	if domain := domainOf(w.policy); domain != "" {
+		l.Hosts = []string{id + "." + domain} // of the main service; those of others are in the commit's file
+	}
 	m, err := w.ec2.cloud.Launch(ctx, l)
 	if err != nil {
 		return err
@@ -181,7 +190,10 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	if err == nil && w.ec2.sleeper.Preview != "" {
 		errs = append(errs, w.ec2.cloud.Forget(markCtx, w.ec2.sleeper))
 	}
-	return p, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return p, err
+	}
+	return p, w.reachable(ctx, p)
 }
 
 // extend moves the end of the machine's lease.

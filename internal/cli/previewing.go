@@ -91,11 +91,14 @@ func (w *previewing) use(s Streams, e *engine.Engine) {
 	w.engine, w.sources.engine = e, e
 	router, name := &gatewayHost{streams: s, engine: e, owner: w.claim}, string(compose.HostLocal)
 	if w.ec2 != nil {
-		router.public, name = true, string(compose.HostEC2)
+		router.public, router.from, name = true, w.ec2.authority, string(compose.HostEC2)
 	}
 	w.manager = &previews.Manager{Host: previewHost{e}, Router: router,
 		Seeds: previewSeeds{s, e, w.sources.options, w.sources.dir}, Sources: w.sources, HostName: name, Claim: w.claim, Version: buildVersion(), Now: s.Now,
 		Inputs: compose.InputOptions{CacheDir: cacheDir(s)}, Note: w.show.say}
+	if w.ec2 != nil {
+		w.manager.Named = w.point
+	}
 }
 
 // previewHost is an engine as previews need it.

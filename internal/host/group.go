@@ -44,7 +44,7 @@ func (c *Cloud) group(ctx context.Context, vpc, preview string, lease int, tags 
 		return "", err
 	}
 	if c.Settings.Address == compose.AddressPrivate {
-		return id, c.open(ctx, id, sshPort, "strake", netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"))
+		return id, c.open(ctx, id, sshPort, "strake", everybody()...)
 	}
 	return id, nil
 }
@@ -58,15 +58,14 @@ const forVisitors = "visitors"
 
 // letVisitorsIn has a group let in from where the settings allow, and takes back the rules for visitors from elsewhere. Rules of others stay.
 func (c *Cloud) letVisitorsIn(ctx context.Context, g types.SecurityGroup) error {
-	allowed := c.visitors()
 	for _, port := range webPorts {
-		if err := c.open(ctx, aws.ToString(g.GroupId), port, forVisitors, allowed...); err != nil {
+		if err := c.open(ctx, aws.ToString(g.GroupId), port, forVisitors, c.visitorsAt(port)...); err != nil {
 			return err
 		}
 	}
 	var errs []error
 	for _, r := range rulesOf(g.IpPermissions) {
-		if r.why == forVisitors && slices.Contains(webPorts, r.port) && !slices.Contains(allowed, r.from) {
+		if r.why == forVisitors && slices.Contains(webPorts, r.port) && !slices.Contains(c.visitorsAt(r.port), r.from) {
 			errs = append(errs, c.shut(ctx, aws.ToString(g.GroupId), r.port, r.from))
 		}
 	}
@@ -98,8 +97,16 @@ func rulesOf(all []types.IpPermission) (rules []ingress) {
 	return rules
 }
 
-// visitors are from where they are let in.
-func (c *Cloud) visitors() []netip.Prefix {
+// everybody is every address.
+func everybody() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+}
+
+// visitorsAt are from where visitors are let in at a port.
+func (c *Cloud) visitorsAt(port int32) []netip.Prefix {
+	if _, ok := c.Settings.Certificates(); ok && port == 80 { // from where authorities come nobody says, and there is nothing else for them but the way to HTTPS
+		return everybody()
+	}
 	var all []netip.Prefix
 	for _, text := range c.Settings.Allow {
 		if p, err := netip.ParsePrefix(text); err == nil { // as the settings were checked
@@ -107,7 +114,7 @@ func (c *Cloud) visitors() []netip.Prefix {
 		}
 	}
 	if len(c.Settings.Allow) == 0 {
-		all = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+		return everybody()
 	}
 	return all
 }
