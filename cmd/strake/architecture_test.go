@@ -66,6 +66,8 @@ func reserved() map[string][]string {
 		"github.com/aws/aws-sdk-go-v2/service/cloudwatch":     {"internal/deploy"},
 		"github.com/jackc/pgx/":                               {"internal/seed", "internal/migrate"},
 		"github.com/caddyserver/caddy/":                       {"internal/gateway"},
+		"github.com/caddyserver/certmagic":                    {"internal/gateway"},
+		"github.com/mholt/acmez/":                             {"internal/gateway"},
 		"github.com/google/go-containerregistry/":             {"internal/release"},
 		"github.com/miekg/dns":                                {"internal/offline", "fixtures"},
 		"github.com/google/nftables":                          {"internal/offline"},

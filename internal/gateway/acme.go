@@ -11,12 +11,14 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
 )
 
 // ACME is the authority that certificates come from. It proves a name by asking for a page at port 80 of it (HTTP-01), which has to lead to
@@ -54,8 +56,17 @@ func (f *failures) note(hosts []string, err error) {
 		if f.why == nil {
 			f.why = map[string]string{}
 		}
-		f.why[host] = err.Error()
+		f.why[host] = reasonOf(err)
 	}
+}
+
+// reasonOf is what the authority said, without who asked how often for what; the whole of it where it said nothing.
+func reasonOf(err error) string {
+	var said acme.Problem
+	if !errors.As(err, &said) || said.Detail == "" {
+		return err.Error()
+	}
+	return strings.TrimPrefix(said.Type, "urn:ietf:params:acme:error:") + ": " + said.Detail
 }
 
 func (f *failures) of(host string) string {

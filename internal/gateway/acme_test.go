@@ -26,11 +26,16 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// withACME are options of a proxy whose certificates an authority makes, for which all names lead to this machine.
-func withACME(t *testing.T) (Options, *acmelab.Authority) {
+// withACME are options of a proxy whose certificates an authority makes, for which all names lead to this machine, or none does.
+func withACME(t *testing.T, leadHere bool) (Options, *acmelab.Authority) {
 	t.Helper()
 	port := freePort(t)
-	a := acmelab.Start(t, acmelab.Options{HTTPPort: port, Lookup: func(string) []netip.Addr { return []netip.Addr{netip.MustParseAddr("127.0.0.1")} }})
+	a := acmelab.Start(t, acmelab.Options{HTTPPort: port, Lookup: func(string) []netip.Addr {
+		if !leadHere {
+			return nil
+		}
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+	}})
 	root := filepath.Join(t.TempDir(), "root.pem")
 	if err := os.WriteFile(root, a.Root, 0o600); err != nil {
 		t.Fatal(err)
@@ -46,7 +51,7 @@ func (g *testGateway) trusting(a *acmelab.Authority) *http.Client {
 }
 
 func TestACME_HasCertificatesForHostsOfTheTableOnly(t *testing.T) {
-	o, a := withACME(t)
+	o, a := withACME(t, true)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("X-Forwarded-Proto")) }))
 	t.Cleanup(service.Close)
 	g := start(t, o)
@@ -80,17 +85,25 @@ func TestACME_HasCertificatesForHostsOfTheTableOnly(t *testing.T) {
 }
 
 func TestACME_SaysWhyThereIsNone(t *testing.T) {
-	o, a := withACME(t)
-	a.Close()
-	g := start(t, o)
-	g.set(Table{Stacks: []Stack{{Name: "s", State: Ready}}, Routes: []Route{{Host: "s.lab.test", Stack: "s", Upstream: "127.0.0.1:1"}}})
-	why := ""
-	eventually(t, "reason", func() bool {
-		c, err := g.Certificate(t.Context(), "s.lab.test")
-		why = c.Why
-		return err == nil && !c.Ready && why != ""
-	})
-	if !strings.Contains(why, "refused") {
-		t.Errorf("why there is no certificate is %q, want that the authority is not reached", why)
+	for _, one := range []struct {
+		name, host, want string
+		there            bool
+	}{{"an authority that is not reached", "a.lab.test", "refused", false}, {"one that does not reach the gateway", "b.lab.test", "connection: Get ", true}} {
+		o, a := withACME(t, false)
+		if !one.there {
+			a.Close()
+		}
+		g := start(t, o)
+		g.set(Table{Stacks: []Stack{{Name: "s", State: Ready}}, Routes: []Route{{Host: one.host, Stack: "s", Upstream: "127.0.0.1:1"}}})
+		why := ""
+		eventually(t, "reason", func() bool {
+			c, err := g.Certificate(t.Context(), one.host)
+			why = c.Why
+			return err == nil && !c.Ready && why != ""
+		})
+		if !strings.Contains(why, one.want) || one.there && !strings.HasPrefix(why, one.want) {
+			t.Errorf("with %s there is no certificate as %q, want %q", one.name, why, one.want)
+		}
+		g.stop()
 	}
 }
