@@ -85,7 +85,8 @@ func TestPoint_WritesWhoseANameIsAndGoesWithIt(t *testing.T) {
 	zoneOf(t, a, "example.com", false)
 	zoneOf(t, a, domain, true) // nearer, and asked by nobody outside
 	zone := zoneOf(t, a, domain, false)
-	c := cloudOf(t, a.Environ(), inDomain)
+	f := a.Faults(t)
+	c := cloudOf(t, f.Environ(), inDomain)
 	write(t, a, zone, types.ChangeActionCreate, "other."+domain, types.RRTypeA, "192.0.2.1")
 	m := launch(t, c, leaseOf("pr-1", 1))
 	main, api := "pr-1."+domain, "api--pr-1."+domain
@@ -101,7 +102,15 @@ func TestPoint_WritesWhoseANameIsAndGoesWithIt(t *testing.T) {
 	if change, err := c.Point(t.Context(), m, []string{main, api}); err != nil || change != "" {
 		t.Errorf("the same Point again = %q, %v, want nothing changed", change, err)
 	}
+	f.Clear()
 	r, err := c.End(t.Context(), "pr-1")
+	order := ""
+	for _, call := range f.Calls() {
+		order += call.Action + " "
+	}
+	if forgotten, ended := strings.LastIndex(order, "GetChange"), strings.Index(order, "TerminateInstances"); forgotten < 0 || ended < forgotten {
+		t.Errorf("End called %s, want the machine ended when its names are forgotten", order)
+	}
 	if err != nil || len(r.Removed) < 5 || r.Removed[0].Kind != host.KindRecord || r.Removed[1].Kind != host.KindRecord {
 		t.Errorf("End = %+v, %v, want the names first", r, err)
 	}
