@@ -139,6 +139,7 @@ func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) err
 	if err != nil {
 		return err
 	}
+	w.claim.Alive = aliveOn(m)
 	w.use(s, e)
 	if w.sources.policy != nil && w.policy.Access == "" { // who knows the address is not meant to be everybody
 		w.sources.policy.Settings.Previews.Access = compose.AccessLink
@@ -165,6 +166,7 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 		return p, err
 	}
 	open.Access, open.PasswordHash = cmp.Or(open.Access, w.ec2.sleeper.Access), cmp.Or(open.PasswordHash, w.ec2.sleeper.PasswordHash)
+	alive := w.manager.Claim.Alive
 	for range 5 {
 		cuts := w.ec2.way.Cuts()
 		if p, err = w.manager.Open(ctx, open); err == nil || ctx.Err() != nil || !w.wasCut(ctx, cuts) {
@@ -173,7 +175,7 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 		w.show.warn("the connection to " + w.ec2.machine.ID + " broke off: going on where it was")
 		own := owner(s, "preview open")
 		w.manager.Claim.Alive = func(o compose.Owner) bool { // a claim that this process could not give back is nobody's
-			return isAlive(o) && !(o.Machine == own.Machine && o.Boot == own.Boot && o.PID == own.PID)
+			return alive(o) && !(o.Machine == own.Machine && o.Boot == own.Boot && o.PID == own.PID)
 		}
 	}
 	m := w.ec2.machine

@@ -79,7 +79,12 @@ func (w *previewing) sleepUnwanted(ctx context.Context, s Streams, m host.Machin
 	}
 	err := asleep(ctx)
 	if err == nil {
-		m, err = w.ec2.cloud.Sleep(ctx, m, owner(s, "preview sync"), asleep)
+		m, err = w.ec2.cloud.Sleep(ctx, m, owner(s, "preview sync"), func(ctx context.Context) error {
+			if err := asleep(ctx); err != nil {
+				return err
+			}
+			return w.manager.Sleep(ctx, w.project, m.Preview) // the gateway may be at it
+		})
 	}
 	return m, errors.Join(err, w.ec2.way.Close(ctx))
 }

@@ -81,6 +81,14 @@ func (w *previewing) sleepOnEC2(ctx context.Context, s Streams, o previewOptions
 	return err
 }
 
+// aliveOn is whether the holder of a claim on a machine may still be at work. What runs on the machine itself, as the gateway does, holds none from before
+// the machine was started last: who was stopped with it gave nothing back.
+func aliveOn(m host.Machine) func(compose.Owner) bool {
+	return func(o compose.Owner) bool {
+		return isAlive(o) && !(o.Machine == controllerMachine && o.Since.Before(m.Launched))
+	}
+}
+
 // quiet stops what runs on a machine, so that no database is cut off, and leaves it.
 func (w *previewing) quiet(ctx context.Context, s Streams, m host.Machine) error {
 	if err := w.connect(ctx, s, m); err != nil {
