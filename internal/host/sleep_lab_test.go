@@ -157,8 +157,14 @@ func TestSleep_IsRefused(t *testing.T) {
 // TestSweep_CoversWhatSleeps: a stopped machine without a schedule, one whose lease is over, and one whose sleep was interrupted.
 func TestSweep_CoversWhatSleeps(t *testing.T) {
 	a := awslab.Start(t)
-	c := sleepy(t, a, a.Environ(), 0)
+	f := a.Faults(t)
+	c := sleepy(t, a, f.Environ(), 0)
 	m := sleep(t, c, launch(t, c, leaseOf("pr-1", 1)))
+	f.Add(awslab.Fault{Action: "ListSchedules", Code: "InternalServerException", Times: 3})
+	if r, err := c.Sweep(t.Context(), nil); err == nil || len(r.Removed)+len(r.Noted) > 0 {
+		t.Errorf("Sweep without an answer of ListSchedules = %+v, %v, want nothing done and an error", r, err)
+	}
+	f.Clear()
 	if err := c.Unschedule(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -245,6 +251,36 @@ func TestPark_IsRememberedUntilItsLeaseEnds(t *testing.T) {
 		t.Errorf("End of what sleeps = %+v, %v, want what was remembered", r, err)
 	}
 	isEmpty(t, c)
+}
+
+// TestPark_GoesOn where it was interrupted: before its machine was being ended the preview goes on, after it sleeps.
+func TestPark_GoesOn(t *testing.T) {
+	a := awslab.Start(t)
+	f := a.Faults(t)
+	c := cloudOf(t, f.Environ(), func(o *host.Options) { o.Settings.Spot = true })
+	for action, want := range map[string]int{"CreateTags": 0, "TerminateInstances": 1} {
+		m := launchReady(t, c, "pr-1")
+		f.Add(awslab.Fault{Action: action, Code: "UnauthorizedOperation", Times: -1})
+		if _, err := c.Park(t.Context(), m, host.Sleeper{Commit: m.Commit}); err == nil {
+			t.Errorf("Park without %s = nil, want an error", action)
+		}
+		f.Clear()
+		if _, err := c.Sweep(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		machines, err := c.Machines(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := c.Sleepers(t.Context(), machines)
+		if _, there := host.Of(machines, "pr-1"); err != nil || len(all) != want || there != (want == 0) {
+			t.Errorf("without %s there is a machine: %v, and asleep are %+v, %v; want %d", action, there, all, err, want)
+		}
+		if _, err := c.End(t.Context(), "pr-1"); err != nil {
+			t.Fatal(err)
+		}
+		isEmpty(t, c)
+	}
 }
 
 func TestSweep_SaysThatAWSTookAMachineBack(t *testing.T) {
