@@ -66,8 +66,8 @@ type Router interface {
 
 // Seeded is what Seeds knows of a project's seed. The zero value is a project without seeds.
 type Seeded struct {
-	Key   string
-	Built bool
+	Key string
+	How string // it was had, where it was not there: built, or brought from elsewhere
 	// Apply is the project as it starts from the seed with its data in the containers; nil without a seed.
 	Apply func(*compose.Project) *compose.Project
 	// Holders are the services that hold data: an update that keeps data keeps their containers.
@@ -109,6 +109,8 @@ type Sources interface {
 	Checkout(ctx context.Context, commit, generation string) (root string, err error)
 	// Load reads the project of such a folder as a preview may see it.
 	Load(ctx context.Context, root string, policy Policy) (*compose.Project, error)
+	// Supply brings to the engine what a project is made of and that engine cannot have otherwise, and says what it brought; "" is nothing.
+	Supply(ctx context.Context, p *compose.Project) (brought string, err error)
 	// Trees are the generations of a stack that have a folder here.
 	Trees(ctx context.Context, stack string) (generations []string, err error)
 	// Remove removes the folders of generations, and returns those that are still there.

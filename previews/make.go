@@ -36,10 +36,13 @@ func (op *opening) source(ctx context.Context) (err error) {
 		return err
 	}
 	op.hidden = hiddenOf(op.from, p)
+	done(op.to.ID[:12])
+	done = op.phase("gateway")
 	format, err := op.m.Router.Address(ctx)
 	if err != nil {
 		return err
 	}
+	done("")
 	routes, err := compose.Routes(p)
 	if err != nil {
 		return err
@@ -71,7 +74,6 @@ func (op *opening) source(ctx context.Context) (err error) {
 			op.r.Routes[i].Upstream, op.r.Routes[i].Network = "", ""
 		}
 	}
-	done(op.to.ID[:12])
 	return errors.Join(op.m.write(ctx, op.r), op.m.Router.Sync(ctx, op.r.Stack))
 }
 
@@ -107,6 +109,14 @@ func (op *opening) named(ctx context.Context) error {
 
 // images builds what is not there for this commit, and pulls what the file names and is missing.
 func (op *opening) images(ctx context.Context) error {
+	begun := op.m.Now()
+	brought, err := op.m.Sources.Supply(ctx, op.p)
+	if err != nil {
+		return err
+	}
+	if brought != "" {
+		op.phases = append(op.phases, Phase{Name: "supply", Seconds: op.m.Now().Sub(begun).Seconds(), Note: brought})
+	}
 	done := op.phase("images")
 	d, err := op.diffOptions(ctx)
 	if err != nil {
@@ -200,8 +210,8 @@ func (op *opening) data(ctx context.Context) (err error) {
 	}
 	op.g = op.seeded.Apply(op.g)
 	note := "seed " + op.seeded.Key
-	if op.seeded.Built {
-		note += " built"
+	if op.seeded.How != "" {
+		note += " " + op.seeded.How
 	}
 	done(note)
 	return nil

@@ -23,6 +23,8 @@ type OpenOptions struct {
 	TTL time.Duration
 	// Access overrides the policy's; "" does not.
 	Access compose.Access
+	// Before are the parts that were done before, such as making the host be there: they are the first of the preview's phases.
+	Before []Phase
 	// PasswordHash is that of a new password, as the gateway makes it; "" leaves the one that the preview has.
 	PasswordHash string
 }
@@ -61,7 +63,7 @@ func (m *Manager) Open(ctx context.Context, o OpenOptions) (Preview, error) {
 	if o.TTL != 0 {
 		policy.TTL = min(o.TTL, policy.MaxAge)
 	}
-	op := &opening{m: m, o: o, from: from, policy: policy, to: src, began: began, keep: o.KeepData || policy.KeepData,
+	op := &opening{m: m, o: o, from: from, policy: policy, to: src, began: began, phases: slices.Clone(o.Before), keep: o.KeepData || policy.KeepData,
 		r: &Record{Preview: Preview{ID: id, PR: o.Change.PullRequest, Branch: o.Change.Branch, Project: project, Stack: project + "-" + id, Host: m.HostName}}}
 	ctx, stop, err := m.announce(ctx, op.r, src)
 	if err != nil {
@@ -361,7 +363,7 @@ func (op *opening) clearStale(ctx context.Context) error {
 // phase begins a part of the open; what it returns ends it.
 func (op *opening) phase(name string) func(note string) {
 	begin := op.m.Now()
-	if len(op.phases) == 0 {
+	if len(op.phases) == len(op.o.Before) {
 		begin = op.began
 	}
 	op.m.note("%s", name)

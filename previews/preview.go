@@ -51,7 +51,7 @@ type Preview struct {
 
 // Phase is one part of an open.
 type Phase struct {
-	Name    string  `json:"name"` // source, images, data, start, route
+	Name    string  `json:"name"` // source, gateway, supply, images, data, start, health, route; of a host that is made first also launch, reach, engine
 	Seconds float64 `json:"seconds"`
 	Note    string  `json:"note,omitempty"` // what it did: "3 built", "seed found"
 }

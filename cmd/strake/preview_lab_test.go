@@ -180,6 +180,10 @@ type shown struct {
 	ID, Commit, State, URL, Stack, Active string
 	Generation                            int
 	Failure                               *struct{ What, Service, Log string }
+	Phases                                []struct {
+		Name, Note string
+		Seconds    float64
+	}
 }
 
 func (r repository) show(t *testing.T, text string) shown {

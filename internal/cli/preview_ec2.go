@@ -27,6 +27,7 @@ type machined struct {
 	names   naming
 	// authority is where certificates come from, nil where previews have none.
 	authority *authority
+	phases  []previews.Phase // what it took until its engine answered
 }
 
 // onEC2 has the previews of a project run on machines of EC2.
@@ -86,6 +87,7 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 			return err
 		}
 	}
+	done := w.ec2.phase(s, "launch")
 	l := host.Lease{Preview: id, Commit: target.ID, Owner: owner(s, "preview open")}.For(s.Now(), cmp.Or(o.TTL, w.policy.TTL), w.policy.MaxAge)
 	if domain := domainOf(w.policy); domain != "" {
 		l.Hosts = []string{id + "." + domain} // of the main service; those of others are in the commit's file
@@ -94,7 +96,16 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 	if err != nil {
 		return err
 	}
+	done(m.Type + " in " + m.Zone)
 	return w.connect(ctx, s, m)
+}
+
+// phase begins a part of making a machine be there; what it returns ends it.
+func (m *machined) phase(s Streams, name string) func(note string) {
+	begin := s.Now()
+	return func(note string) {
+		m.phases = append(m.phases, previews.Phase{Name: name, Seconds: s.Now().Sub(begin).Seconds(), Note: note})
+	}
 }
 
 // targetOf is the ID of the preview of a change, and its commit.
@@ -130,15 +141,19 @@ func (w *previewing) reach(ctx context.Context, s Streams, id string) error {
 // connect connects to a machine, whose engine is that of the previews from then on.
 func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) error {
 	w.ec2.machine = m
+	done := w.ec2.phase(s, "reach")
 	way, err := w.ec2.cloud.Reach(ctx, m)
 	if err != nil {
 		return err
 	}
 	w.ec2.way = way
+	done("its first boot is over")
+	done = w.ec2.phase(s, "engine")
 	e, err := engine.Open(ctx, engine.Options{Host: "unix://" + way.Socket(), Remote: m.ID, Getenv: s.getenv, CacheDir: cacheDir(s)})
 	if err != nil {
 		return err
 	}
+	done("")
 	w.claim.Alive = aliveOn(m)
 	w.use(s, e)
 	if w.sources.policy != nil && w.policy.Access == "" { // who knows the address is not meant to be everybody
@@ -167,6 +182,7 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	}
 	open.Access, open.PasswordHash = cmp.Or(open.Access, w.ec2.sleeper.Access), cmp.Or(open.PasswordHash, w.ec2.sleeper.PasswordHash)
 	alive := w.manager.Claim.Alive
+	open.Before = w.ec2.phases
 	for range 5 {
 		cuts := w.ec2.way.Cuts()
 		if p, err = w.manager.Open(ctx, open); err == nil || ctx.Err() != nil || !w.wasCut(ctx, cuts) {

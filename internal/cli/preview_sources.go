@@ -118,9 +118,6 @@ func (v *previewSources) Load(ctx context.Context, root string, policy previews.
 	for _, w := range p.Warnings {
 		v.warn(w)
 	}
-	if err := v.supply(ctx, p); err != nil {
-		return nil, err
-	}
 	return previewStandIns(ctx, v.streams, p, v.engine)
 }
 

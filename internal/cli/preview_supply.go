@@ -13,19 +13,20 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/offline"
+	"github.com/strake-dev/strake/internal/seed"
 	"github.com/strake-dev/strake/previews"
 )
 
-// supply brings to the engine of a machine the images that a preview needs, that engine has not, and no registry has: what this machine's engine
+// Supply brings to the engine of a machine the images that a preview needs, that engine has not, and no registry has: what this machine's engine
 // has of them, and only the layers that are missing there. What a registry has the machine's engine pulls, with the credentials of who opens the
 // preview in the call.
-func (v *previewSources) supply(ctx context.Context, p *compose.Project) error {
+func (v *previewSources) Supply(ctx context.Context, p *compose.Project) (brought string, err error) {
 	if v.here == nil {
-		return nil
+		return "", nil
 	}
 	refs, err := compose.BuildRefs(ctx, p, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var scope compose.Scope
 	for _, r := range refs {
@@ -36,46 +37,97 @@ func (v *previewSources) supply(ctx context.Context, p *compose.Project) error {
 			scope.Images = append(scope.Images, compose.ImageRef{Ref: service.Image, Platform: service.Platform})
 		}
 	}
+	bring, err := v.missing(ctx, scope, func(ref string, image compose.Image) (bool, error) {
+		if v.pulled(ctx, ref, image) {
+			return false, nil
+		}
+		may, err := v.mayBring(ctx, ref)
+		if err == nil && !may {
+			v.warn(fmt.Sprintf("image %s is on this machine and not brought to the preview's: the default branch does not name it", ref))
+		}
+		return may, err
+	})
+	if len(bring) == 0 || err != nil {
+		return "", err
+	}
+	what := plural(len(bring), "image")
+	sent, err := v.bring(ctx, what, bring)
+	if err != nil {
+		return "", fmt.Errorf("bring images that no registry has: %w", err)
+	}
+	return fmt.Sprintf("%s that no registry has: %s", what, units.HumanSize(float64(sent))), nil
+}
+
+// missing are the images of a scope that this machine has, that run on the previews' engine, and that are not there. Those that may does not want
+// are left out; nil wants all.
+func (v *previewSources) missing(ctx context.Context, scope compose.Scope, may func(ref string, image compose.Image) (bool, error)) ([]string, error) {
 	there, err := v.engine.Observe(ctx, scope)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	here, err := v.here.Observe(ctx, scope)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var bring []string
 	for _, one := range scope.Images {
 		image, ok := here.Images[one.Ref]
-		if _, has := there.Images[one.Ref]; !ok || has || image.Platform != there.Engine.OS+"/"+there.Engine.Arch || v.pulled(ctx, one.Ref, image) {
+		if _, has := there.Images[one.Ref]; !ok || has || image.Platform != there.Engine.OS+"/"+there.Engine.Arch {
 			continue
 		}
-		may, err := v.mayBring(ctx, one.Ref)
-		if err != nil {
-			return err
-		}
-		if !may {
-			v.warn(fmt.Sprintf("image %s is on this machine and not brought to the preview's: the default branch does not name it", one.Ref))
-			continue
+		if may != nil {
+			if ok, err := may(one.Ref, image); err != nil || !ok {
+				if err != nil {
+					return nil, err
+				}
+				continue
+			}
 		}
 		bring = append(bring, one.Ref)
 	}
 	slices.Sort(bring)
-	if bring = slices.Compact(bring); len(bring) == 0 {
-		return nil
-	}
+	return slices.Compact(bring), nil
+}
+
+// bring sends images to the engine of the machine, says so as it goes on, and returns how many bytes it sent.
+func (v *previewSources) bring(ctx context.Context, what string, refs []string) (sent int64, err error) {
 	said := v.streams.Now()
-	sent, err := v.here.StreamTo(ctx, v.engine, bring, func(done int64) {
+	sent, err = v.here.StreamTo(ctx, v.engine, refs, func(done int64) {
 		if now := v.streams.Now(); now.Sub(said) > progressEvery {
 			said = now
-			v.say(fmt.Sprintf("bringing %s: %s", plural(len(bring), "image"), units.HumanSize(float64(done))))
+			v.say(fmt.Sprintf("bringing %s: %s", what, units.HumanSize(float64(done))))
 		}
 	})
-	if err != nil {
-		return fmt.Errorf("bring images that no registry has: %w", err)
+	if err == nil {
+		v.say(fmt.Sprintf("brought %s: %s", what, units.HumanSize(float64(sent))))
 	}
-	v.say(fmt.Sprintf("brought %s that no registry has: %s", plural(len(bring), "image"), units.HumanSize(float64(sent))))
-	return nil
+	return sent, err
+}
+
+// bringSeed brings the seed of a key that this machine has to the previews' engine, and says how; nil where there is none that runs there. What has the
+// key is made of nothing but what it says: it is what would be built there.
+func (v *previewSources) bringSeed(ctx context.Context, p *compose.Project, key string) (*seed.Seed, string, error) {
+	if v.here == nil {
+		return nil, "", nil
+	}
+	mine, err := seed.Find(ctx, v.here, p, key)
+	if err != nil || mine == nil {
+		return nil, "", err
+	}
+	var scope compose.Scope
+	for _, name := range seed.Services(p) {
+		scope.Images = append(scope.Images, compose.ImageRef{Ref: mine.Sealed[name].Ref})
+	}
+	bring, err := v.missing(ctx, scope, nil)
+	if len(bring) == 0 || err != nil {
+		return nil, "", err
+	}
+	sent, err := v.bring(ctx, "seed "+key, bring)
+	if err != nil {
+		return nil, "", fmt.Errorf("bring the seed that this machine has: %w", err)
+	}
+	there, err := seed.Find(ctx, v.engine, p, key)
+	return there, "brought from this machine: " + units.HumanSize(float64(sent)), err
 }
 
 // pulled pulls an image there by the digest that it has here, and says whether its registry had it.

@@ -94,7 +94,7 @@ func (w *previewing) use(s Streams, e *engine.Engine) {
 		router.public, router.from, name = true, w.ec2.authority, string(compose.HostEC2)
 	}
 	w.manager = &previews.Manager{Host: previewHost{e}, Router: router,
-		Seeds: previewSeeds{s, e, w.sources.options, w.sources.dir}, Sources: w.sources, HostName: name, Claim: w.claim, Version: buildVersion(), Now: s.Now,
+		Seeds: previewSeeds{s, e, w.sources}, Sources: w.sources, HostName: name, Claim: w.claim, Version: buildVersion(), Now: s.Now,
 		Inputs: compose.InputOptions{CacheDir: cacheDir(s)}, Note: w.show.say}
 	if w.ec2 != nil {
 		w.manager.Named = w.point
@@ -183,8 +183,7 @@ func routesIn(r io.Reader) []netip.Prefix {
 type previewSeeds struct {
 	streams Streams
 	engine  *engine.Engine
-	project projectOptions
-	dir     string // of the project in the repository
+	sources *previewSources
 }
 
 var _ previews.Seeds = previewSeeds{}
@@ -197,28 +196,34 @@ func (v previewSeeds) Drop(ctx context.Context, held compose.Host, stack, but st
 	return seed.Drop(ctx, seedEngine{v.engine}, held, stack, but)
 }
 
-// Seal finds the seed of a project whose images are there: here, in the policy's registry, or that of a commit before on which only the
-// migrations have to run. Where there is none it makes one that is the stack's own.
+// Seal finds the seed of a project whose images are there: on the previews' engine, in the policy's registry, on this machine's engine, or that of a
+// commit before on which only the migrations have to run. Where there is none it makes one that is the stack's own.
 func (v previewSeeds) Seal(ctx context.Context, stack, commit string, p *compose.Project, note func(string)) (previews.Seeded, error) {
 	if len(seed.Services(p)) == 0 {
 		return previews.Seeded{}, nil
 	}
-	k, err := seedFacts(ctx, v.streams, p, v.engine, v.project)
+	k, err := seedFacts(ctx, v.streams, p, v.engine, v.sources.options)
 	if err != nil {
 		return previews.Seeded{}, err
 	}
-	if err := k.pullFirst(ctx, v.streams, v.project, false); err != nil {
+	if err := k.pullFirst(ctx, v.streams, v.sources.options, false); err != nil {
 		return previews.Seeded{}, err
 	}
-	key, built := k.facts.Key(), false
+	key, how := k.facts.Key(), ""
 	found, err := seed.Find(ctx, v.engine, p, key)
 	if err == nil && found == nil {
-		found, built, err = v.own(ctx, k, stack, commit, note)
+		found, how, err = v.sources.bringSeed(ctx, p, key)
+	}
+	if err == nil && found == nil {
+		var built bool
+		if found, built, err = v.own(ctx, k, stack, commit, note); built {
+			how = "built"
+		}
 	}
 	if err != nil {
 		return previews.Seeded{}, err
 	}
-	s := previews.Seeded{Key: found.Key, Built: built, Apply: func(p *compose.Project) *compose.Project { return seed.Apply(p, found, seed.Layer, nil) }}
+	s := previews.Seeded{Key: found.Key, How: how, Apply: func(p *compose.Project) *compose.Project { return seed.Apply(p, found, seed.Layer, nil) }}
 	for name, sealed := range found.Sealed {
 		if sealed.Volumes == nil {
 			s.Holders = append(s.Holders, name)
@@ -234,7 +239,7 @@ func (v previewSeeds) own(ctx context.Context, k seeding, stack, commit string, 
 	if err != nil {
 		return nil, false, err
 	}
-	o.Commits, o.Clean, o.Note = ancestorsOf(ctx, v.streams, v.dir, commit), true, note
+	o.Commits, o.Clean, o.Note = ancestorsOf(ctx, v.streams, v.sources.dir, commit), true, note
 	key := k.facts.Key()
 	found, err := seed.Find(ctx, v.engine, k.p, key)
 	if err != nil || found != nil {
