@@ -40,41 +40,47 @@ func newDoctor() *cli.Command {
 	}
 }
 
-// doctor checks and prints. Something broken is an *exitError.
+// doctor checks and prints.
 func doctor(ctx context.Context, s Streams, o doctorOptions) error {
 	show := newProgress(s, o.JSON, "asking the engine")
 	findings := examine(ctx, s, o.Project)
 	show.close()
+	return diagnosis{findings, "strake up can be run"}.print(ctx, s, o.JSON)
+}
+
+// diagnosis is what was found, and what can be done where nothing is broken.
+type diagnosis struct {
+	findings []finding
+	next     string
+}
+
+// print prints it. Something broken is an *exitError.
+func (d diagnosis) print(ctx context.Context, s Streams, asJSON bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	broken, doubted := 0, 0
-	for _, f := range findings {
-		switch f.Verdict {
-		case isBroken:
-			broken++
-		case isDoubted:
-			doubted++
-		}
+	found := map[verdict]int{}
+	for _, f := range d.findings {
+		found[f.Verdict]++
 	}
-	if err := printFindings(s, o.JSON, findings, broken, doubted); err != nil {
-		return err
+	var err error
+	if asJSON {
+		err = printJSON(s.Out, d.findings)
+	} else {
+		err = d.printText(s, found)
 	}
-	if broken > 0 {
-		return &exitError{code: exitFailed}
+	if err == nil && found[isBroken] > 0 {
+		err = &exitError{code: exitFailed}
 	}
-	return nil
+	return err
 }
 
-func printFindings(s Streams, asJSON bool, findings []finding, broken, doubted int) error {
-	if asJSON {
-		return printJSON(s.Out, findings)
-	}
+func (d diagnosis) printText(s Streams, found map[verdict]int) error {
 	width := 0
-	for _, f := range findings {
+	for _, f := range d.findings {
 		width = max(width, len(f.Check))
 	}
-	for _, f := range findings {
+	for _, f := range d.findings {
 		mark := fmt.Sprintf("%-4s", f.Verdict)
 		if s.isColoured(s.Out) {
 			mark = map[verdict]string{isFine: green, isDoubted: "\x1b[33m", isBroken: red}[f.Verdict] + mark + plainText
@@ -85,14 +91,14 @@ func printFindings(s Streams, asJSON bool, findings []finding, broken, doubted i
 		}
 	}
 	switch {
-	case broken > 0:
-		_, err := fmt.Fprintf(s.Out, "%s broken; put it right and run strake doctor again\n", isAre(broken))
+	case found[isBroken] > 0:
+		_, err := fmt.Fprintf(s.Out, "%s broken; put it right and look again\n", isAre(found[isBroken]))
 		return err
-	case doubted > 0:
-		_, err := fmt.Fprintf(s.Out, "nothing is broken, %s worth a look; strake up can be run\n", isAre(doubted))
+	case found[isDoubted] > 0:
+		_, err := fmt.Fprintf(s.Out, "nothing is broken, %s worth a look; %s\n", isAre(found[isDoubted]), d.next)
 		return err
 	}
-	_, err := fmt.Fprintln(s.Out, "all is well; strake up can be run")
+	_, err := fmt.Fprintf(s.Out, "all is well; %s\n", d.next)
 	return err
 }
 

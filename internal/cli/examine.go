@@ -36,6 +36,11 @@ func examineEngine(ctx context.Context, s Streams, o projectOptions) []finding {
 		return []finding{{"engine", isBroken, err.Error(), orElse(hintOf(err), "start the Docker engine, or name another one with --host or --context")}}
 	}
 	defer func() { _ = e.Close() }() // everything was asked and answered
+	return examineOpen(ctx, s, e, nil)
+}
+
+// examineOpen are the checks of an engine; look, when not nil, finds out what only the machine of an engine elsewhere knows.
+func examineOpen(ctx context.Context, s Streams, e *engine.Engine, look func(context.Context, engine.Facts) ([]finding, disk)) []finding {
 	asked := s.Now()
 	f, err := e.Facts(ctx)
 	if err != nil {
@@ -48,8 +53,14 @@ func examineEngine(ctx context.Context, s Streams, o projectOptions) []finding {
 	}
 	all := []finding{{"engine", isFine, fmt.Sprintf("%s %s on %s, %s/%s, at %s", f.Product, f.Version, f.OperatingSystem, f.OS, f.Arch, where), ""}, apiVersion(f)}
 	all = append(all, known(f)...)
-	all = append(all, finding{"image store", isFine, f.ImageStore + ", storage driver " + f.StorageDriver, ""}, diskFree(f))
-	all = append(append(all, fileSystem(f)...), addressPools(f), clock(f, asked, answered), buildKit(ctx, s, e))
+	d := diskOf(f)
+	if look != nil {
+		var more []finding
+		more, d = look(ctx, f)
+		all = append(all, more...)
+	}
+	all = append(all, finding{"image store", isFine, f.ImageStore + ", storage driver " + f.StorageDriver, ""}, d.room(f))
+	all = append(append(all, d.fileSystem(f)...), addressPools(f), clock(f, asked, answered), buildKit(ctx, s, e))
 	for _, w := range f.Warnings {
 		all = append(all, finding{"engine says", isDoubted, strings.TrimPrefix(w, "WARNING: "), ""})
 	}
@@ -95,26 +106,42 @@ const (
 	crowdedBytes = 5 << 30
 )
 
-func diskFree(f engine.Facts) finding {
-	d := finding{Check: "disk", Verdict: isFine}
+// disk is that of the engine's data.
+type disk struct {
+	kind, cloning string // as fileSystemOf has them
+	free          uint64
+	err           error // why free is not known
+}
+
+// diskOf is that of an engine on this machine; of one elsewhere it is not looked at.
+func diskOf(f engine.Facts) (d disk) {
 	if !f.Local {
-		d.Found = "not looked at: the engine is not on this machine"
+		d.err = errors.New("not looked at: the engine is not on this machine")
 		return d
 	}
-	free, err := freeBytes(f.DockerRootDir)
-	if err != nil {
-		d.Found = fmt.Sprintf("free space of %s is unknown: %v", f.DockerRootDir, err)
-		return d
-	}
-	d.Found = fmt.Sprintf("%d MiB free in %s", free>>20, f.DockerRootDir)
-	const next = "docker system df shows what takes the room, docker image prune removes images without a name"
-	switch {
-	case free < fullBytes:
-		d.Verdict, d.Do = isBroken, next
-	case free < crowdedBytes:
-		d.Verdict, d.Do = isDoubted, next
+	d.kind, d.cloning = fileSystemOf(f.DockerRootDir)
+	if d.free, d.err = freeBytes(f.DockerRootDir); d.err != nil {
+		d.err = fmt.Errorf("free space of %s is unknown: %w", f.DockerRootDir, d.err)
 	}
 	return d
+}
+
+// room says how much is free.
+func (d disk) room(f engine.Facts) finding {
+	out := finding{Check: "disk", Verdict: isFine}
+	if d.err != nil {
+		out.Found = d.err.Error()
+		return out
+	}
+	out.Found = fmt.Sprintf("%d MiB free in %s", d.free>>20, f.DockerRootDir)
+	const next = "docker system df shows what takes the room, docker image prune removes images without a name"
+	switch {
+	case d.free < fullBytes:
+		out.Verdict, out.Do = isBroken, next
+	case d.free < crowdedBytes:
+		out.Verdict, out.Do = isDoubted, next
+	}
+	return out
 }
 
 // defaultPools is how many networks the engine's default address pools have room for: 15 of /16 and 16 of /20.

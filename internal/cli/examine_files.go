@@ -7,11 +7,8 @@ import (
 )
 
 // fileSystem says on which file system the engine's data is, and what that costs stacks that start from a seed.
-func fileSystem(f engine.Facts) []finding {
-	kind, cloning := "", ""
-	if f.Local {
-		kind, cloning = fileSystemOf(f.DockerRootDir)
-	}
+func (d disk) fileSystem(f engine.Facts) []finding {
+	kind, cloning := d.kind, d.cloning
 	if kind == "" {
 		kind = f.BackingFilesystem
 	}

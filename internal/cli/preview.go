@@ -40,7 +40,7 @@ func newPreview() *cli.Command {
 		Name: "preview", Usage: "Give a pull request a stack, data and a URL of its own, and take all of it away again.",
 		UsageText:   "strake preview open 42     # pull request 42, at its newest commit\nstrake preview list\nstrake preview close 42    # removes all of it, and looks that it is gone",
 		Description: "0 done, 1 failed, 2 wrong usage, 3 not healthy or not ready in time, 4 held by another (with --no-wait), 130 interrupted",
-	}, newPreviewOpen(), newPreviewClose(), newPreviewList(), newPreviewShow(), newPreviewURL(), newPreviewSleep(), newPreviewWake(), newPreviewExtend(), newPreviewSync(), newPreviewLogs(), newPreviewExec(), newPreviewForward(), newPreviewTest())
+	}, newPreviewOpen(), newPreviewClose(), newPreviewList(), newPreviewShow(), newPreviewURL(), newPreviewSleep(), newPreviewWake(), newPreviewExtend(), newPreviewSync(), newPreviewLogs(), newPreviewExec(), newPreviewForward(), newPreviewTest(), newPreviewDoctor())
 }
 
 // changeFlags say what a preview is of, beside a number of a pull request.

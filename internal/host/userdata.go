@@ -36,7 +36,10 @@ func userData(l Lease, identity keyPair, login string) (string, error) {
 }
 
 // calendar is a time as a timer of systemd has it. Source: systemd.time(7).
-func calendar(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
+func calendar(t time.Time) string { return t.UTC().Format(calendarLayout) }
+
+// calendarLayout is how calendar writes times.
+const calendarLayout = "2006-01-02 15:04:05 UTC"
 
 // moveLease is a script that moves the end of a lease on its machine.
 func moveLease(expires time.Time) string {
