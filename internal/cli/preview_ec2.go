@@ -27,7 +27,7 @@ type machined struct {
 	names   naming
 	// authority is where certificates come from, nil where previews have none.
 	authority *authority
-	phases  []previews.Phase // what it took until its engine answered
+	phases    []previews.Phase // what it took until its engine answered
 }
 
 // onEC2 has the previews of a project run on machines of EC2.

@@ -82,7 +82,7 @@ func explain(doing string, err error) error {
 	next := ""
 	switch code := codeOf(err); {
 	case code == "UnauthorizedOperation", code == "AccessDenied", code == "AccessDeniedException":
-		next = "internal/host/README.md lists what whoever opens previews has to be allowed"
+		next = "strake init --iam ec2 prints what whoever opens previews has to be allowed"
 	case code == "AuthFailure", code == "UnrecognizedClientException", code == "ExpiredToken", code == "ExpiredTokenException", code == "InvalidClientTokenId":
 		next = "sign in again, as with aws sso login, and look at aws sts get-caller-identity"
 	case code == "RequestLimitExceeded", code == "Throttling", code == "ThrottlingException":

@@ -1,0 +1,151 @@
+package host
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// Policy is an identity policy of IAM. Source: IAM JSON policy elements reference.
+type Policy struct {
+	Version   string
+	Statement []Statement
+}
+
+// Statement lets some actions be done with some resources. Conditions are by operator and key.
+type Statement struct {
+	Sid       string
+	Effect    string
+	Action    []string
+	Resource  []string
+	Condition map[string]map[string][]string `json:",omitempty"`
+}
+
+// grant is a row of what whoever opens previews has to be allowed.
+type grant struct {
+	sid      string
+	service  string
+	actions  []string
+	resource []string // ARNs behind the service's region and account, "*" for those that AWS does not tell apart; see arn
+	tagged   tagged
+	made     []string // the calls that make what is tagged, where ec2:CreateTags is allowed as a part of them alone
+	when     func(compose.EC2Settings) bool
+}
+
+// tagged is which tag of the project a grant wants to see.
+type tagged string
+
+// Where the project's tag has to be. The zero value wants none.
+const (
+	tagThere tagged = "aws:ResourceTag/" // on what is there
+	tagMade  tagged = "aws:RequestTag/"  // on what is made
+)
+
+// grants are all of them. Nobody needs a permission of KMS: the keys aws/ssm and aws/ebs let in whoever may use these services in the account.
+// Source: Service Authorization Reference, Amazon EC2, AWS Systems Manager; AWS KMS Developer Guide, AWS managed keys.
+func grants() []grant {
+	byDefault := func(s compose.EC2Settings) bool { return s.AMI == "" }
+	return []grant{
+		{sid: "Look", service: "ec2", actions: []string{"DescribeImages", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeSecurityGroups", "DescribeSubnets", "DescribeVolumes"},
+			resource: []string{"*"}},
+		{sid: "LookAtTypes", service: "ec2", actions: []string{"DescribeInstanceTypes"}, resource: []string{"*"}, when: byDefault},
+		{sid: "LaunchWhatIsTagged", service: "ec2", actions: []string{"RunInstances"}, resource: []string{"instance/*", "volume/*", "network-interface/*"}, tagged: tagMade},
+		{sid: "LaunchInItsGroup", service: "ec2", actions: []string{"RunInstances"}, resource: []string{"security-group/*"}, tagged: tagThere},
+		{sid: "LaunchOf", service: "ec2", actions: []string{"RunInstances"}, resource: []string{"IMAGE", "SUBNET"}},
+		{sid: "LaunchSpareCapacity", service: "ec2", actions: []string{"RunInstances"}, resource: []string{"spot-instances-request/*"},
+			when: func(s compose.EC2Settings) bool { return s.Spot }},
+		{sid: "MakeGroup", service: "ec2", actions: []string{"CreateSecurityGroup"}, resource: []string{"security-group/*"}, tagged: tagMade},
+		{sid: "MakeGroupIn", service: "ec2", actions: []string{"CreateSecurityGroup"}, resource: []string{"vpc/*"}},
+		{sid: "TagWhatIsMade", service: "ec2", actions: []string{"CreateTags"}, resource: []string{"instance/*", "volume/*", "network-interface/*", "security-group/*"}, tagged: tagMade,
+			made: []string{"RunInstances", "CreateSecurityGroup"}},
+		{sid: "Keep", service: "ec2", actions: []string{"CreateTags", "StartInstances", "TerminateInstances"}, resource: []string{"instance/*"}, tagged: tagThere},
+		{sid: "LetIn", service: "ec2", actions: []string{"AuthorizeSecurityGroupIngress", "DeleteSecurityGroup", "RevokeSecurityGroupIngress"}, resource: []string{"security-group/*"}, tagged: tagThere},
+		{sid: "RemoveDisks", service: "ec2", actions: []string{"DeleteVolume"}, resource: []string{"volume/*"}, tagged: tagThere},
+		{sid: "RemoveInterfaces", service: "ec2", actions: []string{"DeleteNetworkInterface"}, resource: []string{"network-interface/*"}, tagged: tagThere},
+		{sid: "KeepKeys", service: "ssm", actions: []string{"AddTagsToResource", "DeleteParameter", "GetParameter", "PutParameter"}, resource: []string{"parameter/strake/PROJECT/*"}},
+		{sid: "ListKeys", service: "ssm", actions: []string{"GetParametersByPath"}, resource: []string{"parameter/strake/PROJECT", "parameter/strake/PROJECT/*"}},
+		{sid: "FindAmazonLinux", service: "ssm", actions: []string{"GetParameter"}, resource: []string{"parameter/aws/service/ami-amazon-linux-latest/*"}, when: byDefault},
+		// An instance profile that the console made has the name of its role.
+		{sid: "GiveItsRole", service: "iam", actions: []string{"PassRole"}, resource: []string{"ROLE"}, when: func(s compose.EC2Settings) bool { return s.Profile != "" }},
+	}
+}
+
+// LeastPolicy is what whoever opens, lists and closes previews of a project on EC2 has to be allowed, with its settings, and no more than that. Where
+// the settings name no region it holds in each.
+func LeastPolicy(project string, s compose.EC2Settings) Policy {
+	p := Policy{Version: "2012-10-17"}
+	for _, g := range grants() {
+		if g.when == nil || g.when(s) {
+			p.Statement = append(p.Statement, g.statement(project, s))
+		}
+	}
+	return p
+}
+
+// statement is the grant for a project.
+func (g grant) statement(project string, s compose.EC2Settings) Statement {
+	out := Statement{Sid: g.sid, Effect: "Allow"}
+	for _, a := range g.actions {
+		out.Action = append(out.Action, g.service+":"+a)
+	}
+	for _, r := range g.resource {
+		out.Resource = append(out.Resource, g.arns(r, project, s)...)
+	}
+	equals := map[string][]string{}
+	if g.tagged != "" {
+		equals[string(g.tagged)+TagProject] = []string{project}
+	}
+	if g.made != nil {
+		equals["ec2:CreateAction"] = g.made
+	}
+	if slices.Contains(g.resource, "*") && s.Region != "" {
+		equals["aws:RequestedRegion"] = []string{s.Region}
+	}
+	if g.service == "iam" {
+		equals["iam:PassedToService"] = []string{"ec2.amazonaws.com"}
+	}
+	if len(equals) > 0 {
+		out.Condition = map[string]map[string][]string{"StringEquals": equals}
+	}
+	return out
+}
+
+// arns are the names of a grant's resource. The account is that of whom the policy is given to.
+// Source: IAM User Guide, Amazon Resource Names; Service Authorization Reference: images and AWS's own parameters have no account.
+func (g grant) arns(resource, project string, s compose.EC2Settings) []string {
+	partition, region := "aws", "*"
+	if s.Region != "" {
+		region = s.Region
+	}
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		partition = "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		partition = "aws-us-gov"
+	}
+	in := func(account, name string) string {
+		return strings.Join([]string{"arn", partition, g.service, region, account, name}, ":")
+	}
+	switch {
+	case resource == "*":
+		return []string{"*"}
+	case resource == "IMAGE" && s.AMI != "":
+		return []string{in("", "image/"+s.AMI)}
+	case resource == "IMAGE":
+		return []string{in("", "image/*")}
+	case resource == "SUBNET" && len(s.Subnets) == 0:
+		return []string{in("*", "subnet/*")}
+	case resource == "SUBNET":
+		var all []string
+		for _, subnet := range s.Subnets {
+			all = append(all, in("*", "subnet/"+subnet))
+		}
+		return all
+	case resource == "ROLE":
+		return []string{"arn:" + partition + ":iam::*:role/" + s.Profile}
+	case strings.HasPrefix(resource, "parameter/aws/"):
+		return []string{in("", resource)}
+	}
+	return []string{in("*", strings.ReplaceAll(resource, "PROJECT", project))}
+}

@@ -1,0 +1,52 @@
+package host
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// TestLeastPolicy_GoesByTheSettings: what is narrower by them, and what only some of them need.
+func TestLeastPolicy_GoesByTheSettings(t *testing.T) {
+	bySid := func(s compose.EC2Settings) map[string]Statement {
+		all := map[string]Statement{}
+		for _, one := range LeastPolicy("shop", s).Statement {
+			if _, twice := all[one.Sid]; twice {
+				t.Errorf("two statements are called %s", one.Sid)
+			}
+			all[one.Sid] = one
+		}
+		return all
+	}
+	usual := bySid(compose.EC2Settings{})
+	for _, sid := range []string{"LaunchSpareCapacity", "GiveItsRole"} {
+		if _, ok := usual[sid]; ok {
+			t.Errorf("without settings there is %s", sid)
+		}
+	}
+	if got := usual["KeepKeys"].Resource; !slices.Equal(got, []string{"arn:aws:ssm:*:*:parameter/strake/shop/*"}) {
+		t.Errorf("parameters are %q", got)
+	}
+	if c := usual["Keep"].Condition["StringEquals"]["aws:ResourceTag/"+TagProject]; !slices.Equal(c, []string{"shop"}) {
+		t.Errorf("machines that are kept are those with %q", c)
+	}
+	all := bySid(compose.EC2Settings{Region: "cn-north-1", AMI: "ami-1", Subnets: []string{"subnet-1", "subnet-2"}, Spot: true, Profile: "shop-web"})
+	for _, sid := range []string{"LookAtTypes", "FindAmazonLinux"} {
+		if _, ok := all[sid]; ok {
+			t.Errorf("with an image of its own there is %s", sid)
+		}
+	}
+	if got, want := all["LaunchOf"].Resource, []string{"arn:aws-cn:ec2:cn-north-1::image/ami-1", "arn:aws-cn:ec2:cn-north-1:*:subnet/subnet-1", "arn:aws-cn:ec2:cn-north-1:*:subnet/subnet-2"}; !slices.Equal(got, want) {
+		t.Errorf("LaunchOf is of %q, want %q", got, want)
+	}
+	if got := all["GiveItsRole"].Resource; !slices.Equal(got, []string{"arn:aws-cn:iam::*:role/shop-web"}) {
+		t.Errorf("the role is %q", got)
+	}
+	text, err := json.Marshal(LeastPolicy("shop", compose.EC2Settings{}))
+	if err != nil || strings.Contains(string(text), `"Action":["*"]`) || len(text) > 6144 { // Source: IAM and AWS STS quotas, managed policies
+		t.Errorf("the policy has %d bytes, %v", len(text), err)
+	}
+}
