@@ -42,7 +42,8 @@ func initialize(ctx context.Context, s Streams, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	settings := p.Settings.Previews.WithDefaults(p.Name).EC2
+	settings := p.Settings.Previews.WithDefaults(p.Name)
+	settings.Domain = domainOf(p.Settings.Previews) // none by default: that is one of this machine
 	text, err := json.MarshalIndent(host.LeastPolicy(p.Name, settings), "", "  ")
 	if err != nil {
 		return err
@@ -51,11 +52,11 @@ func initialize(ctx context.Context, s Streams, o initOptions) error {
 		return err
 	}
 	fmt.Fprintf(s.Err, "aws iam create-policy --policy-name strake-%s --policy-document file://policy.json makes it one of your account's\n", p.Name)
-	if settings.Region == "" {
+	if settings.EC2.Region == "" {
 		fmt.Fprintln(s.Err, "it holds in every region: x-strake.previews.ec2.region narrows it")
 	}
-	if settings.Profile != "" {
-		fmt.Fprintf(s.Err, "it takes the role of instance profile %s to have the same name\n", settings.Profile)
+	if settings.EC2.Profile != "" {
+		fmt.Fprintf(s.Err, "it takes the role of instance profile %s to have the same name\n", settings.EC2.Profile)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -30,7 +31,8 @@ type grant struct {
 	resource []string // ARNs behind the service's region and account, "*" for those that AWS does not tell apart; see arn
 	tagged   tagged
 	made     []string // the calls that make what is tagged, where ec2:CreateTags is allowed as a part of them alone
-	when     func(compose.EC2Settings) bool
+	to       string   // of iam:PassRole: the service that gets the role
+	when     func(compose.PreviewSettings) bool
 }
 
 // tagged is which tag of the project a grant wants to see.
@@ -45,7 +47,9 @@ const (
 // grants are all of them. Nobody needs a permission of KMS: the keys aws/ssm and aws/ebs let in whoever may use these services in the account.
 // Source: Service Authorization Reference, Amazon EC2, AWS Systems Manager; AWS KMS Developer Guide, AWS managed keys.
 func grants() []grant {
-	byDefault := func(s compose.EC2Settings) bool { return s.AMI == "" }
+	byDefault := func(s compose.PreviewSettings) bool { return s.EC2.AMI == "" }
+	asleep := func(s compose.PreviewSettings) bool { return s.EC2.Scheduler }
+	inDomain := func(s compose.PreviewSettings) bool { return s.Domain != "" }
 	return []grant{
 		{sid: "Look", service: "ec2", actions: []string{"DescribeImages", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeSecurityGroups", "DescribeSubnets", "DescribeVolumes"},
 			resource: []string{"*"}},
@@ -54,30 +58,39 @@ func grants() []grant {
 		{sid: "LaunchInItsGroup", service: "ec2", actions: []string{"RunInstances"}, resource: []string{"security-group/*"}, tagged: tagThere},
 		{sid: "LaunchOf", service: "ec2", actions: []string{"RunInstances"}, resource: []string{"IMAGE", "SUBNET"}},
 		{sid: "LaunchSpareCapacity", service: "ec2", actions: []string{"RunInstances"}, resource: []string{"spot-instances-request/*"},
-			when: func(s compose.EC2Settings) bool { return s.Spot }},
+			when: func(s compose.PreviewSettings) bool { return s.EC2.Spot }},
 		{sid: "MakeGroup", service: "ec2", actions: []string{"CreateSecurityGroup"}, resource: []string{"security-group/*"}, tagged: tagMade},
 		{sid: "MakeGroupIn", service: "ec2", actions: []string{"CreateSecurityGroup"}, resource: []string{"vpc/*"}},
 		{sid: "TagWhatIsMade", service: "ec2", actions: []string{"CreateTags"}, resource: []string{"instance/*", "volume/*", "network-interface/*", "security-group/*"}, tagged: tagMade,
 			made: []string{"RunInstances", "CreateSecurityGroup"}},
 		{sid: "Keep", service: "ec2", actions: []string{"CreateTags", "StartInstances", "TerminateInstances"}, resource: []string{"instance/*"}, tagged: tagThere},
-		{sid: "LetIn", service: "ec2", actions: []string{"AuthorizeSecurityGroupIngress", "DeleteSecurityGroup", "RevokeSecurityGroupIngress"}, resource: []string{"security-group/*"}, tagged: tagThere},
+		{sid: "LetIn", service: "ec2", actions: []string{"AuthorizeSecurityGroupIngress", "DeleteSecurityGroup", "RevokeSecurityGroupIngress", "UpdateSecurityGroupRuleDescriptionsIngress"},
+			resource: []string{"security-group/*"}, tagged: tagThere},
 		{sid: "RemoveDisks", service: "ec2", actions: []string{"DeleteVolume"}, resource: []string{"volume/*"}, tagged: tagThere},
 		{sid: "RemoveInterfaces", service: "ec2", actions: []string{"DeleteNetworkInterface"}, resource: []string{"network-interface/*"}, tagged: tagThere},
 		{sid: "KeepKeys", service: "ssm", actions: []string{"AddTagsToResource", "DeleteParameter", "GetParameter", "PutParameter"}, resource: []string{"parameter/strake/PROJECT/*"}},
 		{sid: "ListKeys", service: "ssm", actions: []string{"GetParametersByPath"}, resource: []string{"parameter/strake/PROJECT", "parameter/strake/PROJECT/*"}},
 		{sid: "FindAmazonLinux", service: "ssm", actions: []string{"GetParameter"}, resource: []string{"parameter/aws/service/ami-amazon-linux-latest/*"}, when: byDefault},
 		// An instance profile that the console made has the name of its role.
-		{sid: "GiveItsRole", service: "iam", actions: []string{"PassRole"}, resource: []string{"ROLE"}, when: func(s compose.EC2Settings) bool { return s.Profile != "" }},
+		{sid: "GiveItsRole", service: "iam", actions: []string{"PassRole"}, resource: []string{"ROLE"}, to: "ec2.amazonaws.com",
+			when: func(s compose.PreviewSettings) bool { return s.EC2.Profile != "" }},
+		{sid: "Stop", service: "ec2", actions: []string{"StopInstances"}, resource: []string{"instance/*"}, tagged: tagThere, when: asleep},
+		{sid: "EndWhatSleeps", service: "scheduler", actions: []string{"CreateSchedule", "DeleteSchedule", "UpdateSchedule"}, resource: []string{"schedule/default/SCHEDULES*"}, when: asleep},
+		{sid: "ListSchedules", service: "scheduler", actions: []string{"ListSchedules"}, resource: []string{"*"}, when: asleep},
+		{sid: "GiveSchedulesTheirRole", service: "iam", actions: []string{"PassRole"}, resource: []string{"SCHEDULER"}, to: "scheduler.amazonaws.com", when: asleep},
+		{sid: "FindZone", service: "route53", actions: []string{"ListHostedZones"}, resource: []string{"*"}, when: inDomain},
+		{sid: "Name", service: "route53", actions: []string{"ChangeResourceRecordSets", "ListResourceRecordSets"}, resource: []string{"hostedzone/*"}, when: inDomain},
+		{sid: "WaitForNames", service: "route53", actions: []string{"GetChange"}, resource: []string{"change/*"}, when: inDomain},
 	}
 }
 
 // LeastPolicy is what whoever opens, lists and closes previews of a project on EC2 has to be allowed, with its settings, and no more than that. Where
 // the settings name no region it holds in each.
-func LeastPolicy(project string, s compose.EC2Settings) Policy {
+func LeastPolicy(project string, s compose.PreviewSettings) Policy {
 	p := Policy{Version: "2012-10-17"}
 	for _, g := range grants() {
 		if g.when == nil || g.when(s) {
-			p.Statement = append(p.Statement, g.statement(project, s))
+			p.Statement = append(p.Statement, g.statement(project, s.EC2))
 		}
 	}
 	return p
@@ -99,11 +112,11 @@ func (g grant) statement(project string, s compose.EC2Settings) Statement {
 	if g.made != nil {
 		equals["ec2:CreateAction"] = g.made
 	}
-	if slices.Contains(g.resource, "*") && s.Region != "" {
+	if slices.Contains(g.resource, "*") && s.Region != "" && g.service != "route53" {
 		equals["aws:RequestedRegion"] = []string{s.Region}
 	}
-	if g.service == "iam" {
-		equals["iam:PassedToService"] = []string{"ec2.amazonaws.com"}
+	if g.to != "" {
+		equals["iam:PassedToService"] = []string{g.to}
 	}
 	if len(equals) > 0 {
 		out.Condition = map[string]map[string][]string{"StringEquals": equals}
@@ -114,18 +127,10 @@ func (g grant) statement(project string, s compose.EC2Settings) Statement {
 // arns are the names of a grant's resource. The account is that of whom the policy is given to.
 // Source: IAM User Guide, Amazon Resource Names; Service Authorization Reference: images and AWS's own parameters have no account.
 func (g grant) arns(resource, project string, s compose.EC2Settings) []string {
-	partition, region := "aws", "*"
-	if s.Region != "" {
-		region = s.Region
-	}
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		partition = "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		partition = "aws-us-gov"
-	}
+	region := cmp.Or(s.Region, "*")
+	part := partition(region)
 	in := func(account, name string) string {
-		return strings.Join([]string{"arn", partition, g.service, region, account, name}, ":")
+		return strings.Join([]string{"arn", part, g.service, region, account, name}, ":")
 	}
 	switch {
 	case resource == "*":
@@ -143,9 +148,15 @@ func (g grant) arns(resource, project string, s compose.EC2Settings) []string {
 		}
 		return all
 	case resource == "ROLE":
-		return []string{"arn:" + partition + ":iam::*:role/" + s.Profile}
+		return []string{"arn:" + part + ":iam::*:role/" + s.Profile}
+	case resource == "SCHEDULER" && strings.HasPrefix(s.SchedulerRole, "arn:"):
+		return []string{s.SchedulerRole}
+	case resource == "SCHEDULER":
+		return []string{"arn:" + part + ":iam::*:role/" + s.SchedulerRole}
+	case g.service == "route53":
+		return []string{"arn:" + part + ":route53:::" + resource}
 	case strings.HasPrefix(resource, "parameter/aws/"):
 		return []string{in("", resource)}
 	}
-	return []string{in("*", strings.ReplaceAll(resource, "PROJECT", project))}
+	return []string{in("*", strings.NewReplacer("PROJECT", project, "SCHEDULES", schedulePrefix(project)).Replace(resource))}
 }

@@ -11,7 +11,8 @@ import (
 
 // TestLeastPolicy_GoesByTheSettings: what is narrower by them, and what only some of them need.
 func TestLeastPolicy_GoesByTheSettings(t *testing.T) {
-	bySid := func(s compose.EC2Settings) map[string]Statement {
+	bySid := func(ec2 compose.EC2Settings) map[string]Statement {
+		s := compose.PreviewSettings{EC2: ec2.WithDefaults()}
 		all := map[string]Statement{}
 		for _, one := range LeastPolicy("shop", s).Statement {
 			if _, twice := all[one.Sid]; twice {
@@ -45,7 +46,7 @@ func TestLeastPolicy_GoesByTheSettings(t *testing.T) {
 	if got := all["GiveItsRole"].Resource; !slices.Equal(got, []string{"arn:aws-cn:iam::*:role/shop-web"}) {
 		t.Errorf("the role is %q", got)
 	}
-	text, err := json.Marshal(LeastPolicy("shop", compose.EC2Settings{}))
+	text, err := json.Marshal(LeastPolicy("shop", compose.PreviewSettings{}))
 	if err != nil || strings.Contains(string(text), `"Action":["*"]`) || len(text) > 6144 { // Source: IAM and AWS STS quotas, managed policies
 		t.Errorf("the policy has %d bytes, %v", len(text), err)
 	}

@@ -43,18 +43,18 @@ func partition(region string) string {
 
 // schedulePrefix is what names of the project's schedules begin with; scheduleName is that of a lease's, of at most 64 letters.
 // Source: Amazon EventBridge Scheduler API, CreateSchedule.
-func (c *Cloud) schedulePrefix() string {
-	sum := sha256.Sum256([]byte(c.Project))
+func schedulePrefix(project string) string {
+	sum := sha256.Sum256([]byte(project))
 	return fmt.Sprintf("strake-%x-", sum[:4])
 }
 
 func (c *Cloud) scheduleName(preview string, lease int) string {
-	return fmt.Sprintf("%s%s-%d", c.schedulePrefix(), preview, lease)
+	return fmt.Sprintf("%s%s-%d", schedulePrefix(c.Project), preview, lease)
 }
 
 // scheduleOf is whose a schedule is by its name; ok is false for what is not of a lease.
 func (c *Cloud) scheduleOf(name string) (preview string, lease int, ok bool) {
-	rest, ours := strings.CutPrefix(name, c.schedulePrefix())
+	rest, ours := strings.CutPrefix(name, schedulePrefix(c.Project))
 	at := strings.LastIndexByte(rest, '-')
 	if !ours || at < 1 {
 		return "", 0, false
@@ -124,7 +124,7 @@ func (c *Cloud) schedules(machines []Machine) listing {
 		if !asked {
 			return nil, nil, nil
 		}
-		page, err := c.scheduler.ListSchedules(ctx, &scheduler.ListSchedulesInput{NextToken: token, NamePrefix: aws.String(c.schedulePrefix())})
+		page, err := c.scheduler.ListSchedules(ctx, &scheduler.ListSchedulesInput{NextToken: token, NamePrefix: aws.String(schedulePrefix(c.Project))})
 		if err != nil {
 			return nil, nil, explain("list the schedules of "+c.Project, err)
 		}
