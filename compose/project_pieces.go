@@ -130,12 +130,12 @@ var decodingError = regex.New(`(?m)^'([^']*)' (.+)$`)
 
 // valueMeanings are what compose-go says of values that it cannot read.
 var valueMeanings = []saying{
-	{regex.New(`^Invalid hostPort: (.*)$`), "$1 is no host port", "write a port from 1 to 65535, or as many as the container's: 8080-8081:80-81"},
-	{regex.New(`^Invalid containerPort: (.*)$`), "$1 is no port of a container", "write a port from 1 to 65535, the host's first: 8080:80"},
-	{regex.New(`^Invalid proto: (.*)$`), "$1 is no protocol", "write tcp, udp or sctp"},
+	{regex.New(`^invalid hostPort: (.*)$`), "$1 is no host port", "write a port from 1 to 65535, or as many as the container's: 8080-8081:80-81"},
+	{regex.New(`^invalid containerPort: (.*)$`), "$1 is no port of a container", "write a port from 1 to 65535, the host's first: 8080:80"},
+	{regex.New(`^invalid proto: (.*)$`), "$1 is no protocol", "write tcp, udp or sctp"},
 	{regex.New(`(?i)invalid ip address(?:: (.*)| (\S+): .*)$`), "$1$2 is no IP address", "write one such as 127.0.0.1, or none for all of the host's"},
-	{regex.New(`^No port specified`), "it says no port", "write host:container, such as 8080:80, or take it out"},
-	{regex.New(`^Invalid ranges specified for container and host Ports: (\S+) and (\S+)`), "$2 and $1 are not equally many ports", "write as many ports of the host as of the container, or one of the container"},
+	{regex.New(`^no port specified`), "it says no port", "write host:container, such as 8080:80, or take it out"},
+	{regex.New(`^invalid ranges specified for container and host Ports: (\S+) and (\S+)`), "$2 and $1 are not equally many ports", "write as many ports of the host as of the container, or one of the container"},
 	{regex.New(`is missing a target port$`), "it has no target", "add target:, the port of the container"},
 	{regex.New(`is missing a mount target$`), "it has no target", "add target:, the path in the container"},
 	{regex.New(`field Source must not be empty$`), "a bind mount has no source", "add source:, the path on the host"},

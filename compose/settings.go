@@ -25,6 +25,8 @@ type Settings struct {
 	Migrate MigrateSettings `strake:"migrate" doc:"The step that brings a database's schema to what this commit wants."`
 	// Registry is where images of this project are published: a registry and a path below it, such as ghcr.io/acme; "" is nowhere.
 	Registry string `strake:"registry" doc:"Where images of this project, such as its seeds, are published: a registry and a path below it, such as ghcr.io/acme."`
+	// Environments are where releases run, by name.
+	Environments map[string]EnvironmentSettings `strake:"environments" doc:"Where releases run, by name; they are read from the default branch only."`
 	// Gateway has the local stack reached behind the gateway of previews too, at <project>.localhost.
 	Gateway bool `strake:"gateway" doc:"The local stack is reached behind the gateway that previews use too, at http://<project>.localhost:7080."`
 	// Previews is the policy of previews; only the default branch's counts.
@@ -104,6 +106,8 @@ func (src *sources) settings(p *types.Project) (Settings, error) {
 		d.wrong = append(d.wrong, wrongSetting{path, false, fmt.Sprintf("%s is %q", settingPath(path), s.Registry),
 			"write a host and a path in lower case such as ghcr.io/acme, without https:// and without a tag"})
 	}
+	s.Environments = withTags(s.Environments)
+	d.checkEnvironments(s)
 	names := slices.Sorted(maps.Keys(all))
 	d.checkSteps(s, p.Extensions[settingsKey], all)
 	d.checkPreviews(s.Previews, names)

@@ -1,0 +1,107 @@
+package compose
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/strake-dev/strake/compose/regex"
+)
+
+// EnvironmentSettings is one of x-strake.environments: where a release runs, which a tag in the registry stands for. It counts only in the file of the
+// default branch.
+type EnvironmentSettings struct {
+	// Tag is the tag of the images that the environment runs; "" is its name.
+	Tag string `strake:"tag" doc:"The tag of the images that the environment runs; without it its name."`
+	// From is the environment from which it is promoted; "" for the first one.
+	From string `strake:"from" doc:"The environment from which releases are promoted to this one; without it it takes what was built."`
+	// Branch is the branch whose builds go there by themselves; "" for none.
+	Branch string `strake:"branch" doc:"The branch whose builds strake build --push promotes to this environment at once."`
+	// Soak is how long a release has to have run in From; 0 is not at all.
+	Soak time.Duration `strake:"soak" doc:"How long a release has to have run in the environment that it comes from, such as 24h."`
+	// Checks are commands that have to succeed in a clean checkout of the commit.
+	Checks []string `strake:"checks" doc:"Commands that have to succeed, in a clean checkout of the commit, before it is promoted to this environment."`
+}
+
+var (
+	tagName         = regex.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`)
+	environmentName = regex.New(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+	commitTag       = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})|^(pr|prev|keep|build|tree|ledger)-`)
+)
+
+// EnvironmentNames are the environments in the order in which releases go through them: after those that they come from, and else by name.
+func EnvironmentNames(all map[string]EnvironmentSettings) []string {
+	depth := func(name string) (n int) {
+		for from := all[name].From; from != "" && n <= len(all); from = all[from].From {
+			n++
+		}
+		return n
+	}
+	return slices.SortedFunc(maps.Keys(all), func(a, b string) int {
+		if d := depth(a) - depth(b); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+}
+
+// withTags are environments with the default of their tags.
+func withTags(all map[string]EnvironmentSettings) map[string]EnvironmentSettings {
+	for name, e := range all {
+		if e.Tag == "" {
+			e.Tag = name
+			all[name] = e
+		}
+	}
+	return all
+}
+
+// checkEnvironments refuses what x-strake.environments cannot mean.
+func (d *settingsDecoder) checkEnvironments(s Settings) {
+	wrong := func(next, says string, path ...string) {
+		path = append([]string{settingsKey, "environments"}, path...)
+		d.wrong = append(d.wrong, wrongSetting{path, false, settingPath(path) + says, next})
+	}
+	names := slices.Sorted(maps.Keys(s.Environments))
+	if len(names) > 0 && s.Registry == "" {
+		wrong("write x-strake.registry, such as ghcr.io/acme", " needs a registry in which the images are")
+	}
+	tags, branches := map[string]string{}, map[string]string{}
+	for _, name := range names {
+		e := s.Environments[name]
+		if !environmentName.MatchString(name) {
+			wrong("write a name of small letters, digits and -", " is no name of an environment", name)
+		}
+		if !tagName.MatchString(e.Tag) || commitTag.MatchString(e.Tag) {
+			wrong("write one such as staging", fmt.Sprintf(" is %q, which is no tag, or one of strake's own", e.Tag), name, "tag")
+		}
+		if other := tags[e.Tag]; other != "" {
+			wrong("give each environment a tag of its own", fmt.Sprintf(" is %q, which %s has already", e.Tag, other), name, "tag")
+		}
+		tags[e.Tag] = name
+		if other := branches[e.Branch]; other != "" && e.Branch != "" {
+			wrong("name a branch in one of them", fmt.Sprintf(" is %q, which %s has already", e.Branch, other), name, "branch")
+		}
+		branches[e.Branch] = name
+		if e.From == "" {
+			continue
+		}
+		if _, ok := s.Environments[e.From]; !ok || e.From == name {
+			next := "the environments are " + strings.Join(names, ", ")
+			if n := Nearest(e.From, names); n != "" && n != name {
+				next = "did you mean " + n + "? " + next
+			}
+			wrong(next, fmt.Sprintf(" is %q, and no other environment is called that", e.From), name, "from")
+			continue
+		}
+		at := e.From
+		for range names {
+			if at = s.Environments[at].From; at == name {
+				wrong("let one of them be the first", fmt.Sprintf(" is %q, which comes from %s itself", e.From, name), name, "from")
+				break
+			}
+		}
+	}
+}

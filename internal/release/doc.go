@@ -1,0 +1,106 @@
+// Package release says which images were built of which commit and which of them each environment runs, and moves that forwards and back.
+//
+// Images are built once: a Build is a commit with the digest of each service's image. An environment is a tag in the repositories of the services.
+// What each environment ran, and runs, is in its ledger: a chain of small artifacts in a repository of the registry beside the images, of which each
+// names the digest of the one before. A Move puts an environment's tag on the images of another build. It writes down first what it is about to do and
+// last that it is done, so that one which is cut off is known to everybody, is no release, and is taken up again by the next.
+//
+// Nothing here builds, and no image is sent: manifests alone are read and written.
+package release
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// LedgerRepository is where builds and ledgers are, below the registry's path.
+const LedgerRepository = "strake-ledger"
+
+// Build is what was made of a commit. It is written once. Its JSON names are stable.
+type Build struct {
+	Commit  string            `json:"commit"` // in full
+	Tree    string            `json:"tree"`   // git's name of its files
+	Subject string            `json:"subject,omitempty"`
+	Author  string            `json:"author,omitempty"` // an e-mail address
+	Branch  string            `json:"branch,omitempty"`
+	Images  map[string]string `json:"images"`          // digests by service
+	Inputs  map[string]string `json:"inputs"`          // what each image was built from, as compose.Inputs says it
+	Same    []string          `json:"same,omitempty"`  // services whose image is that of an earlier build
+	Dirty   bool              `json:"dirty,omitempty"` // files were changed that are in no commit
+	Time    time.Time         `json:"time"`
+	Actor   string            `json:"actor,omitempty"`
+}
+
+// Action is what an Entry tells.
+type Action string
+
+// Actions of entries.
+const (
+	Promoted   Action = "promote"
+	RolledBack Action = "rollback"
+)
+
+// Entry is one line of an environment's ledger. A move has two: one before its first tag and one with the same Move after its last. Its JSON names are
+// stable.
+type Entry struct {
+	Number      int               `json:"number"` // from 1
+	Environment string            `json:"environment"`
+	Action      Action            `json:"action"`
+	Done        bool              `json:"done"` // every tag was moved
+	Commit      string            `json:"commit"`
+	Subject     string            `json:"subject,omitempty"`
+	Images      map[string]string `json:"images"` // digests by service
+	Actor       string            `json:"actor,omitempty"`
+	Time        time.Time         `json:"time"`
+	// Previous is the digest of the entry before, "" of the first.
+	Previous string `json:"previous,omitempty"`
+
+	digest string // its own
+}
+
+// History is an environment's ledger, the newest entry first. The zero value is one in which nothing happened.
+type History []Entry
+
+// Current is the release that an environment has: the last move that was done. There is none before the first, and none while a later one is begun.
+func (h History) Current() (Entry, bool) {
+	if len(h) > 0 && h[0].Done {
+		return h[0], true
+	}
+	return Entry{}, false
+}
+
+// Begun is the move that was begun and not ended.
+func (h History) Begun() (Entry, bool) {
+	if len(h) > 0 && !h[0].Done {
+		return h[0], true
+	}
+	return Entry{}, false
+}
+
+// Last is the last move that was done, whatever was begun since.
+func (h History) Last() (Entry, bool) {
+	for _, e := range h {
+		if e.Done {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
+// Releases are the moves that were done, the newest first; the first is the one that counts.
+func (h History) Releases() []Entry {
+	return slices.DeleteFunc(slices.Clone(h), func(e Entry) bool { return !e.Done })
+}
+
+// Short is a commit as people read it.
+func Short(commit string) string { return commit[:min(len(commit), 7)] }
+
+// isCommit is whether commit is what somebody means who writes text.
+func isCommit(commit, text string) bool {
+	return len(text) >= 4 && strings.HasPrefix(commit, strings.ToLower(text))
+}
+
+// tagBefore is the tag that holds what an environment's tag pointed to before its last move; tagKept holds one of its releases.
+func tagBefore(tag string) string               { return "prev-" + tag }
+func tagKept(environment, commit string) string { return "keep-" + environment + "-" + commit }
