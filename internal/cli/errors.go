@@ -12,6 +12,7 @@ import (
 	"github.com/strake-dev/strake/internal/engine"
 	"github.com/strake-dev/strake/internal/host"
 	"github.com/strake-dev/strake/internal/offline"
+	"github.com/strake-dev/strake/internal/release"
 	"github.com/strake-dev/strake/internal/seed"
 	"github.com/strake-dev/strake/previews"
 )
@@ -72,6 +73,8 @@ func exitCode(ctx context.Context, err error) int {
 	var machines *host.BudgetError
 	var room *previews.RoomError
 	var lock *offline.LockError
+	var policy *release.PolicyError
+	var drift *release.DriftError
 	switch {
 	case err == nil:
 		return exitDone
@@ -83,7 +86,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.As(err, &refused):
 		return refused.Code
-	case errors.As(err, &file), errors.As(err, &budget), errors.As(err, &machines), errors.As(err, &room), errors.As(err, &lock), errors.Is(err, compose.ErrOutside), errors.Is(err, errCovered):
+	case errors.As(err, &file), errors.As(err, &budget), errors.As(err, &machines), errors.As(err, &room), errors.As(err, &lock), errors.As(err, &policy), errors.As(err, &drift),
+		errors.Is(err, compose.ErrOutside), errors.Is(err, errCovered):
 		return exitRefused
 	case errors.Is(err, compose.ErrHeld):
 		return exitHeld

@@ -93,6 +93,23 @@ func (h History) Releases() []Entry {
 	return slices.DeleteFunc(slices.Clone(h), func(e Entry) bool { return !e.Done })
 }
 
+// Line is the release that counts and those to which one can go back from it, in that order: a rollback takes the releases after the one that it goes to
+// from the line, though not from the history.
+func (h History) Line() []Entry {
+	var line []Entry // the oldest first
+	for _, e := range slices.Backward(h.Releases()) {
+		same := func(other Entry) bool { return other.Commit == e.Commit }
+		if i := slices.IndexFunc(line, same); i >= 0 && e.Action == RolledBack {
+			line = line[:i]
+		} else if len(line) > 0 && same(line[len(line)-1]) {
+			line = line[:len(line)-1]
+		}
+		line = append(line, e)
+	}
+	slices.Reverse(line)
+	return line
+}
+
 // Short is a commit as people read it.
 func Short(commit string) string { return commit[:min(len(commit), 7)] }
 

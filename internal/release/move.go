@@ -79,43 +79,37 @@ func Promotion(name string, e compose.EnvironmentSettings, have, from History, b
 	return m, nil
 }
 
-// Rollback is the move of an environment back to a release that it had: so many releases back, or the last one of a commit, in short or in full, where that is
-// not "". It is pure. Where there is no such release it is a *PolicyError, which lists those that there are.
+// Rollback is the move of an environment back to a release that it had: so many back on its line, or the last one of a commit, in short or in full, where that
+// is not "". It is pure. Where there is no such release it is a *PolicyError, which lists those that there are.
 func Rollback(name string, e compose.EnvironmentSettings, have History, steps int, commit string) (Move, error) {
 	m := Move{Environment: name, Tag: e.Tag, Action: RolledBack}
 	m.begin(have)
-	past := distinct(have.Releases())
-	if _, ok := have.Begun(); ok { // what was begun never was a release, and the one before it is one back
-		past = append([]Entry{{}}, past...)
+	past := have.Line()
+	if m.Resumes == nil && len(past) > 0 { // what was begun never was a release, and the one before it is one back
+		past = past[1:]
 	}
-	if len(past) < 2 {
-		return m, refuse("strake releases "+name+" lists what it had", "%s has no earlier release to go back to", name)
+	all := past
+	if commit != "" {
+		all, steps = have.Releases(), 1
+		all = slices.DeleteFunc(all, func(r Entry) bool { return !isCommit(r.Commit, commit) })
+	}
+	if len(all) >= steps {
+		r := all[steps-1]
+		m.Commit, m.Subject, m.Images = r.Commit, r.Subject, r.Images
+		return m, nil
 	}
 	var names []string
-	for i, r := range past[1:] {
-		if commit == "" && i+1 == steps || commit != "" && isCommit(r.Commit, commit) {
-			m.Commit, m.Subject, m.Images = r.Commit, r.Subject, r.Images
-			return m, nil
-		}
+	for _, r := range past {
 		names = append(names, Short(r.Commit))
 	}
-	next := "it had " + strings.Join(names, ", ") + "; strake releases " + name + " tells more"
-	if commit != "" {
+	next := "it can go back to " + strings.Join(names, ", ") + "; strake releases " + name + " lists all that it had"
+	switch {
+	case commit != "":
 		return m, refuse(next, "%s had no release of commit %s", name, commit)
+	case len(past) == 0:
+		return m, refuse("strake releases "+name+" lists what it had", "%s has no earlier release to go back to", name)
 	}
-	return m, refuse(next, "%s cannot go back %d releases: there are %d", name, steps, len(past)-1)
-}
-
-// distinct are releases without those that follow one of the same commit: going back to what runs is none.
-func distinct(all []Entry) (kept []Entry) {
-	seen := map[string]bool{}
-	for _, e := range all {
-		if !seen[e.Commit] {
-			kept = append(kept, e)
-		}
-		seen[e.Commit] = true
-	}
-	return kept
+	return m, refuse(next, "%s cannot go back %d releases: there are %d", name, steps, len(past))
 }
 
 // begin says from where a move comes.

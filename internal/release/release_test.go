@@ -377,3 +377,37 @@ func TestMoves_OfAnyKindLeaveOneReleaseOrSayThatNot(t *testing.T) {
 		})
 	}
 }
+
+func TestRollback_GoesFurtherBackEachTime(t *testing.T) {
+	var h release.History
+	did := func(action release.Action, n int) {
+		h = append(release.History{{Environment: "prod", Done: true, Action: action, Commit: commitNumber(n), Images: map[string]string{"web": fmt.Sprint(n)}}}, h...)
+	}
+	back := func(steps int, commit string) string {
+		m, err := release.Rollback("prod", environments()["prod"], h, steps, commit)
+		if err != nil {
+			return err.Error()
+		}
+		return m.Images["web"]
+	}
+	for n := range 4 {
+		did(release.Promoted, n)
+	}
+	if got := back(1, ""); got != "2" {
+		t.Errorf("one back from 3 is %s, want 2", got)
+	}
+	did(release.RolledBack, 2)
+	if got := back(1, ""); got != "1" {
+		t.Errorf("one back after a rollback to 2 is %s, want 1", got)
+	}
+	if got := back(1, commitNumber(3)); got != "3" {
+		t.Errorf("back to what was rolled back is %s, want 3", got)
+	}
+	if got := back(5, ""); !strings.Contains(got, "there are 2") {
+		t.Errorf("five back says %s, want how many there are", got)
+	}
+	did(release.Promoted, 4)
+	if got := back(1, ""); got != "2" {
+		t.Errorf("one back from 4, which came after 2, is %s, want 2", got)
+	}
+}

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/release"
+	"github.com/strake-dev/strake/previews"
+)
+
+// releasing is what commands on releases need: the policy of the default branch, and the registry that it names.
+type releasing struct {
+	project      string
+	environments map[string]compose.EnvironmentSettings
+	registry     *release.Registry
+	source       *previews.Source
+	dir          string
+}
+
+// beginReleasing reads the policy of the project's default branch. Nothing is asked of the registry yet.
+func beginReleasing(ctx context.Context, s Streams, o projectOptions) (*releasing, error) {
+	if o.Offline {
+		return nil, usagef("unset STRAKE_OFFLINE for it", "releases are in a registry, and offline forbids it")
+	}
+	sources, err := newPreviewSources(s, o, func(string) {})
+	if err != nil {
+		return nil, err
+	}
+	at, err := sources.source.DefaultBranch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := sources.source.Project(ctx, at.ID, o.loadOptions(s))
+	if err != nil {
+		return nil, fmt.Errorf("read the policy of releases from %s: %w", at.From, err)
+	}
+	if p.Settings.Registry == "" {
+		return nil, &compose.HintedError{Err: fmt.Errorf("x-strake.registry of %s names no registry for the images of releases", at.From), Next: "write one such as registry: ghcr.io/acme/shop into the compose file of the default branch"}
+	}
+	r := &releasing{project: p.Name, environments: p.Settings.Environments, source: sources.source, dir: sources.dir}
+	r.registry, err = release.NewRegistry(p.Settings.Registry, nil)
+	return r, err
+}
+
+// environment is one of the policy's environments.
+func (r *releasing) environment(name string) (compose.EnvironmentSettings, error) {
+	e, ok := r.environments[name]
+	if ok {
+		return e, nil
+	}
+	names := compose.EnvironmentNames(r.environments)
+	next := "the environments are " + strings.Join(names, ", ")
+	if len(names) == 0 {
+		next = "write them under x-strake.environments of the default branch, such as dev: {tag: latest}"
+	} else if n := compose.Nearest(name, names); n != "" {
+		next = "did you mean " + n + "? " + next
+	}
+	return e, usagef(next, "there is no environment %s", name)
+}
+
+// build is what was built of a commit, which need not be in full.
+func (r *releasing) build(ctx context.Context, commit string) (release.Build, error) {
+	at, _, err := r.source.Resolve(ctx, previews.Change{Commit: commit})
+	if err != nil {
+		return release.Build{}, err
+	}
+	b, err := r.registry.Build(ctx, at.ID)
+	if errors.Is(err, release.ErrAbsent) {
+		err = &compose.HintedError{Err: fmt.Errorf("there are no images of %s in %s: %w", release.Short(at.ID), r.registry.Path, err), Next: "run strake build --push at that commit"}
+	}
+	return b, err
+}
+
+// claims are how a move is had by one at a time.
+func (r *releasing) claims(ctx context.Context, s Streams, command string) (release.Claims, error) {
+	c := release.Claims{Owner: owner(s, command), Alive: isAlive, Now: s.Now, Git: func(ctx context.Context, args ...string) (string, error) { return gitSaid(ctx, s, r.dir, args...) }}
+	remotes, err := c.Git(ctx, "remote")
+	if slices.Contains(strings.Fields(remotes), "origin") {
+		c.Remote = "origin"
+	}
+	return c, err
+}
+
+// actor is who does something, as git knows them.
+func actor(ctx context.Context, s Streams, dir string) string {
+	email, err := git(ctx, s, dir, "config", "--get", "user.email")
+	if err != nil || email == "" {
+		return owner(s, "").User
+	}
+	return email
+}
