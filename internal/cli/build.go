@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
 )
 
 type buildOptions struct {
@@ -19,25 +20,37 @@ type buildOptions struct {
 	NoCache, Pull, Deps bool
 	Quiet, DryRun, JSON bool
 	NoWait              bool
+	Push, Dirty         bool
+	PullRequest         int // whose commit is pushed; 0 for none
 }
 
 func newBuild() *cli.Command {
 	return &cli.Command{
 		Name: "build", Usage: "Build the services' images, all at once, with the engine's own BuildKit.",
-		ArgsUsage: "[service ...]", UsageText: "strake build\nstrake build --no-cache --build-arg VERSION=1.2 web",
-		Description: "0 done, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 10 there is something to do (--dry-run), 130 interrupted",
+		ArgsUsage: "[service ...]", UsageText: "strake build\nstrake build --no-cache --build-arg VERSION=1.2 web\nstrake build --push         # the images of this commit, for promote",
+		Description: "0 done, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 5 files are in no commit (--push), 10 there is something to do (--dry-run), 130 interrupted",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "no-cache", Usage: "use nothing of earlier builds"},
 			&cli.BoolFlag{Name: "pull", Usage: "look for newer base images"},
 			&cli.StringSliceFlag{Name: "build-arg", Usage: "set `KEY=VALUE` for the Dockerfile; may be given again"},
 			&cli.BoolFlag{Name: "with-dependencies", Usage: "what the services depend on too"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "do not print what the builds print"},
+			&cli.BoolFlag{Name: "push", Usage: "publish the images of this commit in x-strake.registry; what it has already is not built again"},
+			&cli.BoolFlag{Name: "dirty", Usage: "with --push: also with changes that are in no commit; such images are never promoted"},
+			&cli.IntFlag{Name: "pr", Usage: "with --push: this is the commit of pull request `NUMBER`"},
 			offlineFlag(), dryRunFlag(), noWaitFlag(), jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			return build(c.Context, streamsOf(c), buildOptions{Project: projectOptionsOf(c), Services: servicesOf(c), Args: c.StringSlice("build-arg"),
+			o := buildOptions{Project: projectOptionsOf(c), Services: servicesOf(c), Args: c.StringSlice("build-arg"),
 				NoCache: c.Bool("no-cache"), Pull: c.Bool("pull"), Deps: c.Bool("with-dependencies"), Quiet: c.Bool("quiet"),
-				DryRun: c.Bool("dry-run"), JSON: c.Bool("json"), NoWait: c.Bool("no-wait")})
+				DryRun: c.Bool("dry-run"), JSON: c.Bool("json"), NoWait: c.Bool("no-wait"), Push: c.Bool("push"), Dirty: c.Bool("dirty"), PullRequest: c.Int("pr")}
+			if o.Push {
+				return buildAndPush(c.Context, streamsOf(c), o)
+			}
+			if o.Dirty || c.IsSet("pr") {
+				return usagef("say --push too", "--dirty and --pr are about images that are pushed")
+			}
+			return build(c.Context, streamsOf(c), o)
 		},
 	}
 }
@@ -53,13 +66,22 @@ func build(ctx context.Context, s Streams, o buildOptions) error {
 	if p, err = p.Select(o.Services, !o.Deps); err != nil {
 		return err
 	}
-	if p, err = o.changed(s, p); err != nil {
+	out, said, err := o.run(ctx, s, p, e)
+	if said || err != nil {
 		return err
+	}
+	return printImages(s, p.Name, "built", out)
+}
+
+// run builds the images of a project. said is whether nothing is left to be said.
+func (o buildOptions) run(ctx context.Context, s Streams, p *compose.Project, e *engine.Engine) (out outcome, said bool, err error) {
+	if p, err = o.changed(s, p); err != nil {
+		return out, false, err
 	}
 	printWarnings(s, p.Warnings)
 	services, err := withBuild(p, o.Services, !o.Deps)
 	if err != nil {
-		return err
+		return out, false, err
 	}
 	if len(services) == 0 {
 		who := "no service has a build section"
@@ -67,11 +89,11 @@ func build(ctx context.Context, s Streams, o buildOptions) error {
 			who = strings.Join(o.Services, ", ") + " has no build section"
 		}
 		_, err := fmt.Fprintf(s.Out, "%s: nothing to build, %s\n", p.Name, who)
-		return err
+		return out, true, err
 	}
 	inputs, refs, err := buildState(ctx, s, p, services)
 	if err != nil {
-		return err
+		return out, false, err
 	}
 	d := compose.DiffOptions{Services: services, NoDeps: true, ImagesOnly: true, Build: compose.BuildAlways, NoCache: o.NoCache, Inputs: inputs, Refs: refs,
 		Offline: o.Project.Offline, AllPlatforms: true, Now: s.Now(), Version: buildVersion()}
@@ -80,11 +102,7 @@ func build(ctx context.Context, s Streams, o buildOptions) error {
 			plan, err := compose.Diff(p, have, d)
 			return only(plan, func(step compose.Step) bool { return step.Op == compose.BuildImage }), err
 		}}
-	out, said, err := ch.tell(ctx, p, told{o.DryRun, o.JSON})
-	if said {
-		return err
-	}
-	return printImages(s, p.Name, "built", out)
+	return ch.tell(ctx, p, told{o.DryRun, o.JSON})
 }
 
 // builders are the named services, and instead of those that run an image which another one builds that other one.

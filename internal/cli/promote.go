@@ -86,6 +86,9 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 		return r.printMove(s, o, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images}, fmt.Sprintf("%s runs %s already; nothing to move", m.Environment, release.Short(m.Commit)))
 	}
 	commits := r.printPlan(ctx, s, o, m)
+	if err := r.check(ctx, s, o, m.Commit); err != nil {
+		return err
+	}
 	if o.DryRun {
 		if o.JSON {
 			err = printJSON(s.Out, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Commits: commits})
