@@ -103,6 +103,40 @@ func visited(t *testing.T, a *acmelab.Authority, url string) string {
 	return fmt.Sprintf("%d %s", answer.StatusCode, strings.TrimSpace(string(text)))
 }
 
+// policy writes one of previews into the repository's file.
+func (r *repository) policy(t *testing.T, text string) {
+	t.Helper()
+	file := filepath.Join(r.dir, "compose.yaml")
+	rest, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, append([]byte("x-strake: {previews: {"+text+"}}\n"), rest...), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.git(t, "commit", "-q", "-a", "-m", "policy")
+}
+
+// pushTwo makes the pull request a commit with two services that visitors reach.
+func (r repository) pushTwo(t *testing.T, text string) {
+	t.Helper()
+	file := strings.NewReplacer(`ports: ["8000:8000"]`, "x-strake: {route: {port: 8000}}", "volumes: {data: {}}", "", "services:\n", `
+volumes: {data: {}}
+services:
+  api:
+    image: strake-lab/web:1
+    command: [probe, serve, ":8080", second]
+    x-strake: {route: {host: api, port: 8080}}
+`).Replace(fmt.Sprintf(previewed, text, "8000"))
+	if err := os.WriteFile(filepath.Join(r.dir, "compose.yaml"), []byte(file), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.git(t, "add", "-A")
+	tree := r.git(t, "write-tree")
+	r.git(t, "reset", "-q", "--hard")
+	r.git(t, "update-ref", "refs/pull/42/head", r.git(t, "commit-tree", "-p", "HEAD", "-m", text, tree))
+}
+
 // TestPreview_OnEC2HasANameOfTheDomain: with a certificate, which is there when open says so; the name goes with the preview, and one that somebody else
 // has is left.
 func TestPreview_OnEC2HasANameOfTheDomain(t *testing.T) {
@@ -116,11 +150,12 @@ func TestPreview_OnEC2HasANameOfTheDomain(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := newRepository(t, e)
-		r.previewsOn(t, a.Environ(), fmt.Sprintf("host: ec2, domain: preview.example.test, access: public, ec2: {acme: {directory: %q, email: ops@example.test, root: %q}}", authority.Directory, root))
-		r.push(t, "v1", "8000")
+		r.env = append(append(r.env, a.Environ()...), "STRAKE_EC2_FROM=127.0.0.1")
+		r.policy(t, fmt.Sprintf("host: ec2, domain: preview.example.test, access: public, ec2: {acme: {directory: %q, email: ops@example.test, root: %q}}", authority.Directory, root))
+		r.pushTwo(t, "v1")
 		began := time.Now()
 		out, code := r.strake(t, r.env, "preview", "open", "42")
-		const name = "pr-42.preview.example.test"
+		const name, second = "pr-42.preview.example.test", "api--pr-42.preview.example.test"
 		if code != 0 || !strings.Contains(out, "https://"+name) {
 			t.Fatalf("open: exit %d\n%s", code, out)
 		}
@@ -128,13 +163,16 @@ func TestPreview_OnEC2HasANameOfTheDomain(t *testing.T) {
 		if page := visited(t, authority, "https://"+name); page != "200 v1" {
 			t.Errorf("its page is %q, want v1", page)
 		}
+		if page := visited(t, authority, "https://"+second); page != "200 second" {
+			t.Errorf("the page of its second service is %q", page)
+		}
 		if page := visited(t, authority, "http://"+name+"/a?b=c"); page != "308 to https://"+name+"/a?b=c" {
 			t.Errorf("without TLS it is %q, want the way to HTTPS", page)
 		}
-		if all := zone.records(t); len(all) != 2 || !strings.Contains(strings.Join(all, "\n"), "_strake."+name+" TXT \"strake/1 project="+r.name+" preview=pr-42 ") {
-			t.Errorf("the zone has %q, want the name and whose it is", all)
+		if all := zone.records(t); len(all) != 4 || !strings.Contains(strings.Join(all, "\n"), "_strake."+name+" TXT \"strake/1 project="+r.name+" preview=pr-42 ") {
+			t.Errorf("the zone has %q, want both names and whose they are", all)
 		}
-		if out, code := r.strake(t, r.env, "preview", "close", "pr-42", "--yes"); code != 0 || !strings.Contains(out, name) {
+		if out, code := r.strake(t, r.env, "preview", "close", "pr-42", "--yes"); code != 0 || !strings.Contains(out, name) || !strings.Contains(out, second) {
 			t.Errorf("close: exit %d\n%s", code, out)
 		}
 		if all := zone.records(t); len(all) != 0 {
