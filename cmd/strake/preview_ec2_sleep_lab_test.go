@@ -91,8 +91,8 @@ func TestPreview_SleepsOnEC2(t *testing.T) {
 		began := time.Now()
 		t.Log(r.strake(0, "sleep", "42"))
 		t.Logf("asleep after %s", time.Since(began).Round(time.Millisecond))
-		if p := r.only(); p.State != "asleep" || p.Machine.State != "stopped" {
-			t.Errorf("after sleep list --json = %+v", p)
+		if p := r.only(); p.State != "asleep" || p.Machine.State != "stopped" || p.URL != "" {
+			t.Errorf("after sleep list --json = %+v, want it asleep, and nobody's address", p)
 		}
 		for _, args := range [][]string{{"extend", "42", "100h"}, {"url", "42"}} {
 			if out := r.strake(1, args...); !strings.Contains(out, "preview wake pr-42") {

@@ -256,10 +256,15 @@ func (e *asleepError) show(s Streams, o previewOptions) error {
 	return printTable(s.Out, append(rows, []string{"next", e.Hint()}))
 }
 
-// previewOfMachine is a preview as the tags of its machine say it, previewOfSleeper one that sleeps without.
+// previewOfMachine is a preview as the tags of its machine say it, previewOfSleeper one that sleeps without. Where a machine does not run its address is
+// somebody else's.
 func previewOfMachine(m host.Machine) previews.Preview {
-	return previews.Preview{ID: m.Preview, PR: pullRequestOf(m.Preview), Project: m.Project, Stack: previews.StackName(m.Project, m.Preview), Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
-		Created: m.Launched, Expires: m.Expires, Ends: m.Ends}
+	p := previews.Preview{ID: m.Preview, PR: pullRequestOf(m.Preview), Project: m.Project, Stack: previews.StackName(m.Project, m.Preview), Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
+		Created: m.Since, Expires: m.Expires, Ends: m.Ends}
+	if m.State != "running" && m.State != "pending" {
+		p.URL = ""
+	}
+	return p
 }
 
 func previewOfSleeper(one host.Sleeper) previews.Preview {

@@ -47,8 +47,9 @@ type Machine struct {
 	Type     string    `json:"type"`
 	Spot     bool      `json:"spot"`
 	Zone     string    `json:"zone"`
-	Address  string    `json:"address"` // "" while it has none
-	Launched time.Time `json:"launched"`
+	Address  string    `json:"address"`  // "" while it has none
+	Since    time.Time `json:"since"`    // when it was made
+	Launched time.Time `json:"launched"` // when it was started last
 	Project  string    `json:"project"`
 	Preview  string    `json:"preview"`
 	Lease    int       `json:"lease"`
@@ -59,7 +60,7 @@ type Machine struct {
 	Ends     time.Time `json:"ends"`
 	// Scheduled is when AWS ends it by a schedule, which is there from when it falls asleep until it runs again; zero for never.
 	Scheduled time.Time `json:"scheduled,omitzero"`
-	// Hourly is an estimate of what it costs an hour while it runs, 0 if its price is not known; Hours is since the launch.
+	// Hourly is an estimate of what it costs an hour while it runs, 0 if its price is not known; Hours is since it was started last.
 	Hourly compose.Dollars `json:"hourly"`
 	Hours  float64         `json:"hours"`
 

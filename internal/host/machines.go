@@ -62,7 +62,7 @@ func (c *Cloud) machines(ctx context.Context, filters ...types.Filter) ([]Machin
 func (c *Cloud) machineOf(i types.Instance) Machine {
 	tags := tagsOf(i.Tags)
 	m := Machine{ID: aws.ToString(i.InstanceId), Type: string(i.InstanceType), Spot: i.InstanceLifecycle == types.InstanceLifecycleTypeSpot,
-		Launched: aws.ToTime(i.LaunchTime).UTC(), Project: tags[TagProject], Preview: tags[TagPreview], Commit: tags[TagCommit], Phase: tags[TagState],
+		Since: timeOf(tags[TagSince]), Launched: aws.ToTime(i.LaunchTime).UTC(), Project: tags[TagProject], Preview: tags[TagPreview], Commit: tags[TagCommit], Phase: tags[TagState],
 		URL: tags[TagURL], Scheduled: timeOf(tags[TagScheduled]), Expires: timeOf(tags[TagExpires]), Ends: timeOf(tags[TagEnds]), owner: tags[TagOwner],
 		token: aws.ToString(i.ClientToken), attempt: attemptOf(tags[TagAttempt]), vpc: aws.ToString(i.VpcId), domain: tags[TagDomain], pointed: tags[TagPointed]}
 	m.Lease, _ = strconv.Atoi(tags[TagLease]) // 0 is nobody's
