@@ -104,8 +104,11 @@ func (w *previewing) closeOnEC2(ctx context.Context, s Streams, o previewOptions
 		if !s.isInteractive() {
 			return usagef("say --yes", "preview close removes the machine of %s with its data, and there is no terminal to ask on", o.ID)
 		}
-		m, _ := host.Of(machines, o.ID)
-		if err := confirm(ctx, s, fmt.Sprintf("This ends machine %s of preview %s with its data, and removes what belongs to it.", m.ID, o.ID), "nothing was closed"); err != nil {
+		what := fmt.Sprintf("This removes what is left of preview %s, which has no machine.", o.ID)
+		if m, ok := host.Of(machines, o.ID); ok {
+			what = fmt.Sprintf("This ends machine %s of preview %s with its data, and removes what belongs to it.", m.ID, o.ID)
+		}
+		if err := confirm(ctx, s, what, "nothing was closed"); err != nil {
 			return err
 		}
 	}
