@@ -35,7 +35,9 @@ type EC2Settings struct {
 	// SchedulerRole is the role with which AWS does that, by its name or ARN; "" is strake-scheduler.
 	SchedulerRole string `strake:"scheduler_role" doc:"The role, by name or ARN, with which that schedule ends a machine; without it strake-scheduler."`
 	// Placement is who shares a machine; "" is instance.
-	Placement EC2Placement `strake:"placement" enum:"instance,shared" doc:"instance: each preview has a machine of its own, the default; shared is not there yet."`
+	Placement EC2Placement `strake:"placement" enum:"instance,shared" doc:"instance: each preview has a machine of its own, the default; shared: previews of branches of the repository itself share machines, and those of forks have their own."`
+	// PerMachine is how many previews fit a machine of placement shared; 0 is 8.
+	PerMachine int `strake:"per_machine" doc:"How many previews fit a machine of placement: shared, up to 24; without it 8."`
 	// Wildcard is the domain of a DNS service that answers for names which hold an address, such as sslip.io.
 	Wildcard string `strake:"wildcard" doc:"A DNS service that answers for names which hold an address, such as sslip.io. Previews have names of it where they have none of x-strake.previews.domain."`
 	// ACME is where certificates come from.
@@ -48,12 +50,18 @@ type EC2Address string
 // EC2Placement is the value of x-strake.previews.ec2.placement.
 type EC2Placement string
 
-// Values of x-strake.previews.ec2.address and placement. PlacementShared is reserved and refused.
+// Values of x-strake.previews.ec2.address and placement.
 const (
 	AddressPublic     EC2Address   = "public"
 	AddressPrivate    EC2Address   = "private"
 	PlacementInstance EC2Placement = "instance"
 	PlacementShared   EC2Placement = "shared"
+)
+
+// How many previews fit a machine: each has a tag on it, of which AWS allows 50.
+const (
+	defaultPerMachine = 8
+	mostPerMachine    = 24
 )
 
 // defaultEC2Disk is how large a machine's disk is, in bytes.
@@ -75,6 +83,9 @@ func (s EC2Settings) WithDefaults() EC2Settings {
 	}
 	if s.Placement == "" {
 		s.Placement = PlacementInstance
+	}
+	if s.PerMachine == 0 {
+		s.PerMachine = defaultPerMachine
 	}
 	return s
 }
@@ -141,8 +152,8 @@ func (d *settingsDecoder) checkEC2(p PreviewSettings) {
 	if s.Disk != 0 && s.Disk < 8<<30 {
 		wrong("write at least 8GiB", fmt.Sprint(int64(s.Disk))+" bytes", "disk")
 	}
-	if s.Placement == PlacementShared {
-		wrong("write instance, or leave it out", "shared, which is not there yet", "placement")
+	if s.PerMachine < 0 || s.PerMachine > mostPerMachine {
+		wrong(fmt.Sprintf("write a whole number from 1 to %d", mostPerMachine), strconv.Itoa(s.PerMachine), "per_machine")
 	}
 	d.checkNames(p)
 }

@@ -173,6 +173,30 @@ func noCommit(what, next string, why error) error {
 	return &compose.HintedError{Err: err, Next: next}
 }
 
+// IsOwn is whether a branch of the repository itself ends in a commit, so that whoever made it may write to the repository: what comes from a fork is
+// the end of none. Where there is a remote only its own word counts, as branches here may hold anybody's commits: one that cannot be asked is false.
+func (s *Source) IsOwn(ctx context.Context, id string) (bool, error) {
+	remote, err := s.remote(ctx)
+	if err != nil || !fullID.MatchString(id) {
+		return false, err
+	}
+	list := ""
+	if remote == "" {
+		list, err = s.git(ctx, "for-each-ref", "--format=%(objectname)%09%(refname)", "refs/heads/")
+	} else if list, err = s.git(ctx, "ls-remote", "--quiet", "--heads", "--", remote); err != nil && ctx.Err() == nil {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(list) {
+		if at, ref, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && at == id && strings.HasPrefix(ref, "refs/heads/") {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // DefaultBranch is the commit of the branch whose policy counts: what the remote calls its HEAD as far as the repository knows it, else the local
 // branch that init.defaultBranch, or else main or master names. None is ErrNoCommit.
 func (s *Source) DefaultBranch(ctx context.Context) (Commit, error) {

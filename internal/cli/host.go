@@ -157,6 +157,9 @@ func namedThings(all []host.Thing, project string, o hostOptions) ([]host.Thing,
 		switch {
 		case i < 0:
 			return nil, &compose.HintedError{Err: fmt.Errorf("%.80q is nothing that strake owns of %s", id, project), Next: "strake host ls lists what there is"}
+		case all[i].Covered && !o.Force && len(all[i].Previews) > 0:
+			on := strings.Join(all[i].Previews, ", ")
+			return nil, &compose.HintedError{Err: fmt.Errorf("%s is not removed: %w, and on it are %s", all[i], errCovered, on), Next: "run strake preview close for each of them, or say --force"}
 		case all[i].Covered && !o.Force:
 			return nil, &compose.HintedError{Err: fmt.Errorf("%s is not removed: %w, that of preview %s", all[i], errCovered, all[i].Preview), Next: "run strake preview close " + all[i].Preview + ", or say --force"}
 		}
@@ -217,10 +220,12 @@ func (w *previewing) dropTrees(ctx context.Context, r host.Receipt) error {
 	var errs []error
 	seen := map[string]bool{}
 	for _, t := range r.Removed {
-		if _, lives := host.Of(machines, t.Preview); !lives && !seen[t.Preview] {
-			seen[t.Preview] = true
-			_, err := w.sources.Remove(ctx, w.treesOf(ctx, t.Preview))
-			errs = append(errs, err)
+		for _, id := range append(slices.Clone(t.Previews), t.Preview) {
+			if _, lives := host.Holding(machines, id); !lives && !seen[id] {
+				seen[id] = true
+				_, err := w.sources.Remove(ctx, w.treesOf(ctx, id))
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)

@@ -198,13 +198,20 @@ func previewURL(ctx context.Context, s Streams, o previewOptions, path string) e
 // previewSleep sends a preview to sleep.
 func previewSleep(ctx context.Context, s Streams, o previewOptions) error {
 	return onPreviews(ctx, s, o, "preview sleep", func(w *previewing) error {
-		if w.ec2 != nil {
+		own, err := w.hasOwnMachine(ctx, s, o.ID)
+		if err != nil {
+			return err
+		}
+		if own {
 			return w.sleepOnEC2(ctx, s, o)
 		}
 		if err := w.manager.Sleep(ctx, w.project, o.ID); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(s.Out, "preview %s sleeps; the next visitor wakes it\n", o.ID)
+		if err := w.tellShare(ctx, o.ID); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(s.Out, "preview %s sleeps; the next visitor wakes it\n", o.ID)
 		return err
 	})
 }
@@ -212,13 +219,20 @@ func previewSleep(ctx context.Context, s Streams, o previewOptions) error {
 // previewWake wakes a preview.
 func previewWake(ctx context.Context, s Streams, o previewOptions) error {
 	return onPreviews(ctx, s, o, "preview wake", func(w *previewing) error {
-		if w.ec2 != nil {
+		own, err := w.hasOwnMachine(ctx, s, o.ID)
+		if err != nil {
+			return err
+		}
+		if own {
 			return w.wakeOnEC2(ctx, s, o)
 		}
 		if err := w.manager.Wake(ctx, w.project, o.ID); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(s.Out, "preview %s is awake\n", o.ID)
+		if err := w.tellShare(ctx, o.ID); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(s.Out, "preview %s is awake\n", o.ID)
 		return err
 	})
 }
@@ -239,7 +253,7 @@ func previewExtend(ctx context.Context, s Streams, o previewOptions) error {
 		}
 		end, err := w.manager.Extend(ctx, w.project, o.ID, by)
 		if err == nil && w.ec2 != nil {
-			err = w.extend(ctx, end)
+			err = w.moved(ctx, o.ID)
 			end = w.ec2.machine.Expires
 		}
 		if err != nil {
@@ -264,17 +278,22 @@ func previewSync(ctx context.Context, s Streams, o previewOptions) error {
 		if o.JSON {
 			return errors.Join(printJSON(s.Out, done), err)
 		}
-		for _, r := range done.Closed {
-			fmt.Fprintf(s.Out, "closed %s: %s\n", r.ID, done.Why[r.ID])
-		}
-		for _, id := range done.Finished {
-			fmt.Fprintf(s.Out, "finished what was begun of %s\n", id)
-		}
+		printSynced(s, done)
 		if err == nil && len(done.Closed)+len(done.Finished) == 0 {
 			fmt.Fprintln(s.Out, "all previews are as they should be")
 		}
 		return err
 	})
+}
+
+// printSynced says what a sync did.
+func printSynced(s Streams, done previews.Synced) {
+	for _, r := range done.Closed {
+		fmt.Fprintf(s.Out, "closed %s: %s\n", r.ID, done.Why[r.ID])
+	}
+	for _, id := range done.Finished {
+		fmt.Fprintf(s.Out, "finished what was begun of %s\n", id)
+	}
 }
 
 // onManager calls do with what commands on previews need; where these are on machines, the one that the options name is reached before.

@@ -36,7 +36,8 @@ func (w *previewing) onEC2(ctx context.Context, s Streams) (err error) {
 	if w.ec2.authority, err = authorityOf(w.policy.EC2, w.sources.dir); err != nil {
 		return err
 	}
-	w.ec2.cloud, err = host.Open(ctx, host.Options{Project: w.project, Settings: w.policy.EC2, Budget: w.policy.Budget, Domain: domainOf(w.policy), Now: s.Now, Alive: isAlive, Note: w.show.say,
+	w.ec2.cloud, err = host.Open(ctx, host.Options{Project: w.project, Settings: w.policy.EC2, Budget: w.policy.Budget, Domain: domainOf(w.policy), Idle: *w.policy.Idle, Now: s.Now,
+		Alive: isAlive, Note: w.show.say,
 		From: func(ctx context.Context) (netip.Addr, error) { return ownAddress(ctx, s) }})
 	return err
 }
@@ -82,7 +83,7 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 	if err != nil {
 		return err
 	}
-	if there, ok := host.Of(all, id); !ok || there.Phase == "opening" { // by a command that was interrupted
+	if there, ok := host.Holding(all, id); !ok || there.Phase == "opening" { // by a command that was interrupted
 		if w.ec2.sleeper, err = w.sleeperOf(ctx, id); err != nil {
 			return err
 		}
@@ -92,7 +93,7 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 	if domain := domainOf(w.policy); domain != "" {
 		l.Hosts = []string{id + "." + domain} // of the main service; those of others are in the commit's file
 	}
-	m, err := w.ec2.cloud.Launch(ctx, l)
+	m, err := w.launchFor(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -194,14 +195,9 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 			return alive(o) && !(o.Machine == own.Machine && o.Boot == own.Boot && o.PID == own.PID)
 		}
 	}
-	m := w.ec2.machine
-	tags := map[string]string{host.TagState: string(p.State), host.TagCommit: p.Commit, host.TagURL: p.URL}
-	if p.State != previews.Ready && p.State != previews.Failed {
-		delete(tags, host.TagState)
-	}
 	markCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	errs := []error{err, w.ec2.cloud.Mark(markCtx, m, tags)}
+	errs := []error{err, w.tell(markCtx, p)}
 	if !p.Expires.IsZero() {
 		errs = append(errs, w.extend(markCtx, p.Expires))
 	}
@@ -214,8 +210,11 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	return p, w.reachable(ctx, p)
 }
 
-// extend moves the end of the machine's lease.
+// extend moves the end of the machine's lease. One that is shared ends no sooner for that.
 func (w *previewing) extend(ctx context.Context, end time.Time) (err error) {
+	if m := w.ec2.machine; m.Shared() && !end.After(m.Expires) {
+		return nil
+	}
 	w.ec2.machine, err = w.ec2.cloud.Extend(ctx, w.ec2.machine, w.ec2.way, end)
 	return err
 }

@@ -36,7 +36,7 @@ func (w *previewing) sleepIdle(ctx context.Context, s Streams) (slept []host.Thi
 	var each errgroup.Group
 	each.SetLimit(mostReached)
 	for _, m := range all {
-		if m.State != "running" || m.Phase != string(previews.Ready) || m.Spot || s.Now().Sub(m.Launched) < idle {
+		if m.State != "running" || m.Phase != string(previews.Ready) || m.Spot || m.Shared() || s.Now().Sub(m.Launched) < idle {
 			continue
 		}
 		each.Go(func() error {

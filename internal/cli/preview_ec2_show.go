@@ -15,16 +15,18 @@ import (
 type machinePreview struct {
 	previews.Preview
 	Machine host.Machine `json:"machine"`
-	// Cost is an estimate of what the machine has cost since it was started last, in US dollars; 0 where its price is not known, or it does not run.
+	// Cost is an estimate of what the machine has cost since it was started last, in US dollars, or the preview's part of that; 0 where its price is not
+	// known, or it does not run.
 	Cost compose.Dollars `json:"cost"`
 }
 
-// costOf is an estimate of what a machine has cost since it was started last; 0 for one that does not run.
+// costOf is an estimate of what a machine has cost since it was started last; 0 for one that does not run. Of one that previews share it is the part of
+// each of those that are on it now.
 func costOf(m host.Machine) compose.Dollars {
 	if m.State != "running" && m.State != "pending" {
 		return 0
 	}
-	return m.Hourly * compose.Dollars(m.Hours)
+	return m.Hourly * compose.Dollars(m.Hours) / compose.Dollars(max(len(m.Shares), 1))
 }
 
 // priceOf is a cost as lists have it.
@@ -81,6 +83,9 @@ func rowOf(s Streams, p previews.Preview, m host.Machine) []string {
 	if m.Spot {
 		kind += " spot"
 	}
+	if m.Shared() {
+		kind += fmt.Sprintf(", shared by %d", len(m.Shares))
+	}
 	if m.ID != "" {
 		machine = m.ID + " (" + kind + ", " + m.State + ")"
 	}
@@ -95,6 +100,9 @@ func (w *previewing) closeOnEC2(ctx context.Context, s Streams, o previewOptions
 	things, machines, err := w.ec2.cloud.Things(ctx)
 	if err != nil {
 		return err
+	}
+	if m, ok := host.Holding(machines, o.ID); ok && m.Shared() {
+		return w.closeShare(ctx, s, o, m)
 	}
 	things = slices.DeleteFunc(things, func(t host.Thing) bool { return t.Preview != o.ID })
 	if len(things) == 0 {
@@ -142,24 +150,32 @@ func (w *previewing) syncOnEC2(ctx context.Context, s Streams, o previewOptions)
 		}
 		return ""
 	}
+	shared, sharedErr := w.syncShares(ctx, s, o)
 	receipt, err := w.ec2.cloud.Sweep(ctx, wanted)
-	err = errors.Join(err, w.dropTrees(ctx, receipt))
+	err = errors.Join(sharedErr, err, w.dropTrees(ctx, receipt))
 	if err == nil {
 		var slept []host.Thing
 		slept, err = w.sleepIdle(ctx, s)
 		receipt.Noted = append(receipt.Noted, slept...)
 	}
 	if o.JSON {
-		return errors.Join(printJSON(s.Out, receipt), err)
+		return errors.Join(printJSON(s.Out, machinesSynced{receipt, shared}), err)
 	}
+	printSynced(s, shared)
 	for _, t := range receipt.Removed {
 		fmt.Fprintf(s.Out, "removed %s of %s: %s\n", t, t.Preview, t.Why)
 	}
 	for _, t := range receipt.Noted {
 		fmt.Fprintf(s.Out, "%s of %s: %s\n", t, t.Preview, t.Why)
 	}
-	if err == nil && len(receipt.Removed)+len(receipt.Noted) == 0 {
+	if err == nil && len(receipt.Removed)+len(receipt.Noted)+len(shared.Closed)+len(shared.Finished) == 0 {
 		fmt.Fprintln(s.Out, "all previews are as they should be")
 	}
 	return err
+}
+
+// machinesSynced is what a sync did, as programs are told of it: of machines, and of previews on those that are shared.
+type machinesSynced struct {
+	host.Receipt
+	previews.Synced
 }

@@ -31,7 +31,7 @@ func (w *previewing) find(ctx context.Context, id string) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	if m, ok := host.Of(all, id); ok {
+	if m, ok := host.Holding(all, id); ok {
 		return found{machine: m}, nil
 	}
 	sleepers, err := w.ec2.cloud.Sleepers(ctx, all)
@@ -52,7 +52,7 @@ func (w *previewing) find(ctx context.Context, id string) (found, error) {
 // takenOf is the last machine of a preview and why AWS ended it; "" where that did not happen.
 func takenOf(all []host.Machine, id string) (last host.Machine, why string) {
 	for _, m := range all {
-		if m.Preview == id && m.Lease >= last.Lease {
+		if _, shares := m.Share(id); (m.Preview == id || shares) && !m.Live() && m.Launched.After(last.Launched) {
 			last = m
 		}
 	}
@@ -241,7 +241,7 @@ func (e *asleepError) Hint() string { return "strake preview wake " + e.id }
 
 // show prints what is known of a preview that sleeps.
 func (e *asleepError) show(s Streams, o previewOptions) error {
-	p, machine := previewOfMachine(e.machine), e.machine.ID+" ("+e.machine.State+")"
+	p, machine := previewsOn(e.machine)[0], e.machine.ID+" ("+e.machine.State+")"
 	if e.asleep {
 		p, machine = previewOfSleeper(e.sleeper), "none: wake makes one, with the data of the seed"
 	}
@@ -256,17 +256,25 @@ func (e *asleepError) show(s Streams, o previewOptions) error {
 	return printTable(s.Out, append(rows, []string{"next", e.Hint()}))
 }
 
-// previewOfMachine is a preview as the tags of its machine say it, previewOfSleeper one that sleeps without. Where a machine does not run its address is
-// somebody else's.
-func previewOfMachine(m host.Machine) previews.Preview {
-	p := previews.Preview{ID: m.Preview, PR: pullRequestOf(m.Preview), Project: m.Project, Stack: previews.StackName(m.Project, m.Preview), Host: "ec2", Commit: m.Commit, State: previews.State(m.Phase), URL: m.URL,
-		Created: m.Since, Expires: m.Expires, Ends: m.Ends}
-	if m.State != "running" && m.State != "pending" {
-		p.URL = ""
+// previewsOn are the previews on a machine, as its tags say it. Where it does not run its address is somebody else's.
+func previewsOn(m host.Machine) []previews.Preview {
+	shares := m.Shares
+	if !m.Shared() {
+		shares = []host.Share{{Preview: m.Preview, Phase: m.Phase, Commit: m.Commit, URL: m.URL, Since: m.Since, Expires: m.Expires, Ends: m.Ends}}
 	}
-	return p
+	var list []previews.Preview
+	for _, one := range shares {
+		p := previews.Preview{ID: one.Preview, PR: pullRequestOf(one.Preview), Project: m.Project, Stack: previews.StackName(m.Project, one.Preview), Host: "ec2", Commit: one.Commit,
+			State: previews.State(one.Phase), URL: one.URL, Created: one.Since, Expires: one.Expires, Ends: one.Ends}
+		if m.State != "running" && m.State != "pending" {
+			p.URL = ""
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
+// previewOfSleeper is a preview that sleeps without a machine.
 func previewOfSleeper(one host.Sleeper) previews.Preview {
 	return previews.Preview{ID: one.Preview, PR: pullRequestOf(one.Preview), Branch: one.Branch, Host: "ec2", Commit: one.Commit, State: previews.Asleep, Created: one.Since, Expires: one.Expires, Ends: one.Ends}
 }
@@ -311,14 +319,15 @@ func listOf(ctx context.Context, cloud *host.Cloud, machines map[string]host.Mac
 		sleeps[one.Preview], list = true, append(list, p)
 	}
 	for _, m := range all {
-		one, ok := host.Of(all, m.Preview)
-		p := previewOfMachine(m)
-		if !ok {
-			last, why := takenOf(all, m.Preview)
-			one, ok, p.State = last, why != "" && !sleeps[m.Preview], stateTaken
-		}
-		if ok && one.ID == m.ID {
-			machines[p.Stack], list = m, append(list, p)
+		for _, p := range previewsOn(m) {
+			one, ok := host.Holding(all, p.ID)
+			if !ok {
+				last, why := takenOf(all, p.ID)
+				one, ok, p.State = last, why != "" && !sleeps[p.ID], stateTaken
+			}
+			if ok && one.ID == m.ID {
+				machines[p.Stack], list = m, append(list, p)
+			}
 		}
 	}
 	return list, nil

@@ -12,7 +12,7 @@ import (
 // BudgetError is returned by a Launch for which the budget has no room.
 type BudgetError struct {
 	Budget compose.PreviewBudget
-	There  []Machine       // those that are there, the oldest first
+	There  []string        // the IDs of the previews that are there, those on the oldest machine first
 	Sum    compose.Dollars // what these cost an hour
 	More   compose.Dollars // what one more costs, by the dearest of the types; 0 if there are too many of them, whatever they cost
 }
@@ -22,7 +22,7 @@ func (e *BudgetError) Error() string {
 	if e.More == 0 {
 		return fmt.Sprintf("there are %d previews, and the budget allows %d", len(e.There), e.Budget.Previews)
 	}
-	return fmt.Sprintf("the %d machines that are there cost about %s an hour, and one more about %s: the budget is %s", len(e.There), e.Sum, e.More, e.Budget.Hourly)
+	return fmt.Sprintf("the machines that are there cost about %s an hour, and one more about %s: the budget is %s", e.Sum, e.More, e.Budget.Hourly)
 }
 
 // Hint names what to close first.
@@ -34,19 +34,18 @@ func (e *BudgetError) Hint() string {
 	if len(e.There) == 0 {
 		return "raise " + setting
 	}
-	return "run strake preview close " + e.There[0].Preview + ", which is the oldest, or raise " + setting
+	return "run strake preview close " + e.There[0] + ", which is the oldest, or raise " + setting
 }
 
 // affords is a *BudgetError where the budget has no room for one more machine beside those of a list. A part of the budget that is 0 is not looked at.
 func affords(all []Machine, budget compose.PreviewBudget, s compose.EC2Settings) error {
 	e := &BudgetError{Budget: budget}
-	for _, m := range all {
+	for _, m := range slices.SortedFunc(slices.Values(all), byAge) {
 		if m.Live() {
-			e.There = append(e.There, m)
+			e.There = append(e.There, m.previews()...)
 			e.Sum += m.Hourly
 		}
 	}
-	slices.SortFunc(e.There, byAge)
 	if budget.Previews > 0 && len(e.There) >= budget.Previews {
 		return e
 	}

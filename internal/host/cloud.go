@@ -27,6 +27,7 @@ type Options struct {
 	Budget   compose.PreviewBudget
 	// Domain is that below which previews have names, in a public zone of the account; "" is none: they are found by other means.
 	Domain string
+	Idle   time.Duration // how long a machine that previews share may be empty; 0: until its lease ends
 	// From is the address under which this machine reaches others: SSH is let in from there alone.
 	From func(ctx context.Context) (netip.Addr, error)
 	// Alive is whether an owner may still be at work.

@@ -63,6 +63,8 @@ type Machine struct {
 	// Hourly is an estimate of what it costs an hour while it runs, 0 if its price is not known; Hours is since it was started last.
 	Hourly compose.Dollars `json:"hourly"`
 	Hours  float64         `json:"hours"`
+	// Shares are the previews on a machine that several share, the oldest first.
+	Shares []Share `json:"shares,omitempty"`
 
 	owner   string
 	token   string
@@ -73,6 +75,7 @@ type Machine struct {
 	pointed string // the address to which they are known to lead
 	// reason and reasonCode are why it is gone, or does not run.
 	reason, reasonCode string
+	empty              time.Time // when a preview last left it
 }
 
 // Live is whether the instance is there, or will be, and may cost money.

@@ -15,6 +15,7 @@ type Lease struct {
 	Owner   compose.Owner
 	Expires time.Time
 	Ends    time.Time
+	Idle    time.Duration // how long a machine that previews share may be empty; 0: until its lease ends
 	// Hosts are names that its machine will have, as far as they are known: where one of them is taken nothing is launched.
 	Hosts []string
 }
@@ -51,7 +52,7 @@ func (c *Cloud) Extend(ctx context.Context, m Machine, w *Way, expires time.Time
 	if expires.Equal(m.Expires) {
 		return m, nil
 	}
-	if _, err := w.Run(ctx, moveLease(expires), nil); err != nil {
+	if _, err := w.Run(ctx, moveLease(expires, m.Shared()), nil); err != nil {
 		return m, fmt.Errorf("move the lease on machine %s: %w", m.ID, err)
 	}
 	if err := c.Mark(ctx, m, map[string]string{TagExpires: expires.Format(time.RFC3339)}); err != nil {

@@ -74,6 +74,8 @@ func grants() []grant {
 		// An instance profile that the console made has the name of its role.
 		{sid: "GiveItsRole", service: "iam", actions: []string{"PassRole"}, resource: []string{"ROLE"}, to: "ec2.amazonaws.com",
 			when: func(s compose.PreviewSettings) bool { return s.EC2.Profile != "" }},
+		{sid: "Leave", service: "ec2", actions: []string{"DeleteTags"}, resource: []string{"instance/*"}, tagged: tagThere,
+			when: func(s compose.PreviewSettings) bool { return s.EC2.Placement == compose.PlacementShared }},
 		{sid: "Stop", service: "ec2", actions: []string{"StopInstances"}, resource: []string{"instance/*"}, tagged: tagThere, when: asleep},
 		{sid: "EndWhatSleeps", service: "scheduler", actions: []string{"CreateSchedule", "DeleteSchedule", "UpdateSchedule"}, resource: []string{"schedule/default/SCHEDULES*"}, when: asleep},
 		{sid: "ListSchedules", service: "scheduler", actions: []string{"ListSchedules"}, resource: []string{"*"}, when: asleep},

@@ -108,7 +108,15 @@ func (c *Cloud) Reach(ctx context.Context, m Machine) (w *Way, err error) {
 			c.note("machine %s: %v", m.ID, err) // what is connected stays so
 		}
 	})
-	return w, c.booted(ctx, w)
+	if err := c.booted(ctx, w); err != nil {
+		return w, err
+	}
+	if m.Shared() {
+		if _, err := w.Run(ctx, "sudo touch "+usedFile, nil); err != nil {
+			return w, fmt.Errorf("say on machine %s that it is used: %w", m.ID, err)
+		}
+	}
+	return w, nil
 }
 
 // hostKeyLock is a folder that is there on a machine while its host key is being replaced, until it boots again.

@@ -263,6 +263,24 @@ func (c *Cloud) unname(ctx context.Context, all []Thing) (gone, rest []Thing, er
 	return gone, rest, errors.Join(errs...)
 }
 
+// Unname removes the names of one of the previews on a machine that several share.
+func (c *Cloud) Unname(ctx context.Context, m Machine, preview string) error {
+	all, err := c.recordsOf(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		label, _, _ := strings.Cut(t.ID, ".")
+		if label != preview && !strings.HasSuffix(label, "--"+preview) {
+			continue
+		}
+		if _, err := c.removeRecord(ctx, t); err != nil {
+			return explain("remove the record of "+t.ID, err)
+		}
+	}
+	return nil
+}
+
 // removeRecord removes a name with what says whose it is, and returns the change; "" where it is gone, or another lease's by now.
 func (c *Cloud) removeRecord(ctx context.Context, t Thing) (change string, err error) {
 	n := *t.named

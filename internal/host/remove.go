@@ -194,7 +194,11 @@ func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
 	}
 	shutErr := c.shutStale(ctx, all)
 	noted, watchErr := c.watch(ctx, all, machines)
-	done, err := c.remove(ctx, slices.DeleteFunc(slices.Clone(all), func(t Thing) bool { return t.Why == "" }))
+	leftover, err := c.spare(ctx, slices.DeleteFunc(slices.Clone(all), func(t Thing) bool { return t.Why == "" }))
+	if err != nil {
+		return Receipt{}, errors.Join(err, shutErr, watchErr)
+	}
+	done, err := c.remove(ctx, leftover)
 	done.Noted = noted
 	return done, errors.Join(err, shutErr, watchErr)
 }
@@ -264,6 +268,10 @@ func (c *Cloud) ended(m Machine, wanted Wanted) string {
 		return "its lease ended at " + m.Expires.Format(time.RFC3339)
 	case m.Phase == "closing":
 		return "its close was interrupted"
+	case c.isEmpty(m):
+		return "no preview has been on it for " + c.Idle.String()
+	case m.Shared(): // each preview on it is looked after by itself
+		return ""
 	case m.Phase == "opening" && c.isDead(m.owner):
 		return "the command that opened it was interrupted"
 	}

@@ -45,7 +45,11 @@ type Thing struct {
 	Until   time.Time       `json:"until,omitzero"` // zero where the lease's end is not known
 	Why     string          `json:"why,omitempty"`  // why a Sweep removes it
 
+	// Previews are those on an instance that several share.
+	Previews []string `json:"previews,omitempty"`
+
 	owner   string
+	empty   bool                 // it goes only if nobody comes to it meanwhile
 	domain  string               // below which its lease has names
 	rules   []types.IpPermission // of a security group
 	named   *named               // of a record
@@ -85,7 +89,10 @@ func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 	var all []Thing
 	for _, m := range machines {
 		if m.State != "terminated" {
-			all = append(all, Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched, Hourly: m.Hourly, owner: m.owner})
+			all = append(all, Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched, Hourly: m.Hourly, owner: m.owner, empty: c.isEmpty(m)})
+			if m.Shared() {
+				all[len(all)-1].Previews = m.previews()
+			}
 		}
 	}
 	for _, list := range c.listings(machines) {

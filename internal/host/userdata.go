@@ -28,7 +28,11 @@ func userData(l Lease, identity keyPair, login string) (string, error) {
 		return "", err
 	}
 	var out bytes.Buffer
-	err = t.Execute(&out, map[string]string{"Expires": calendar(l.Expires), "ExpiresUnix": strconv.FormatInt(l.Expires.Unix(), 10), "HostKey": strings.TrimSpace(string(identity.private)), "HostKeyPublic": identity.public, "Login": login, "User": LoginUser})
+	idle, look := "", min(l.Idle/4, time.Minute)
+	if strings.HasPrefix(l.Preview, sharedID) && l.Idle > 0 {
+		idle = strconv.Itoa(max(int(l.Idle.Seconds()), 1))
+	}
+	err = t.Execute(&out, map[string]string{"Idle": idle, "Look": strconv.Itoa(max(int(look.Seconds()), 1)), "Expires": calendar(l.Expires), "ExpiresUnix": strconv.FormatInt(l.Expires.Unix(), 10), "HostKey": strings.TrimSpace(string(identity.private)), "HostKeyPublic": identity.public, "Login": login, "User": LoginUser})
 	if err == nil && out.Len() > mostUserData {
 		err = fmt.Errorf("the script of the first boot has %d bytes, and AWS takes %d", out.Len(), mostUserData)
 	}
@@ -41,7 +45,15 @@ func calendar(t time.Time) string { return t.UTC().Format(calendarLayout) }
 // calendarLayout is how calendar writes times.
 const calendarLayout = "2006-01-02 15:04:05 UTC"
 
-// moveLease is a script that moves the end of a lease on its machine.
-func moveLease(expires time.Time) string {
-	return fmt.Sprintf("set -e; sudo sed -i 's/^OnCalendar=.*/OnCalendar=%s/' /etc/systemd/system/strake-lease.timer; sudo systemctl daemon-reload; sudo systemctl restart strake-lease.timer", calendar(expires))
+// moveLease is a script that moves the end of a lease on its machine. That of one which previews share only goes on, whoever is first.
+func moveLease(expires time.Time, shared bool) string {
+	script := fmt.Sprintf("set -e; f=/etc/systemd/system/strake-lease.timer; new=\"%s\"; ", calendar(expires))
+	if shared {
+		script += `old=$(sed -n s/^OnCalendar=//p $f); [[ "$new" > "$old" ]] || exit 0; `
+	}
+	script += `sed -i "s/^OnCalendar=.*/OnCalendar=$new/" $f; systemctl daemon-reload; systemctl restart strake-lease.timer`
+	return "sudo flock --close /run/strake-lease.lock bash -c '" + script + "'"
 }
+
+// usedFile says by its age how long nothing has been on a machine that previews share.
+const usedFile = "/var/lib/strake/used"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The first boot of a machine for one preview, by strake. The end of its lease comes before everything else: whatever fails below, it ends.
+# The first boot of a machine for a preview, by strake. The end of its lease comes before everything else: whatever fails below, it ends.
 set -eu
 umask 077
 mkdir -p /var/lib/strake
@@ -40,7 +40,34 @@ printf '%s\n' '{{.Login}}' >/home/{{.User}}/.ssh/authorized_keys
 chown {{.User}}:{{.User}} /home/{{.User}}/.ssh/authorized_keys
 printf '%s ALL=(root) NOPASSWD: ALL\n' {{.User}} >/etc/sudoers.d/strake
 chmod 440 /etc/sudoers.d/strake
-
+{{if .Idle}}
+# Previews share it: it ends itself when none has been on it for a while. Whoever opens one touches the file first.
+touch /var/lib/strake/used
+cat >/usr/local/sbin/strake-empty <<'END'
+#!/bin/bash
+used=/var/lib/strake/used
+here=$(docker ps --all --quiet --filter label=dev.strake.record) || exit 0 # its lease ends it still
+[ -z "$here" ] || touch $used
+[ $(($(date +%s) - $(stat -c %Y $used))) -lt {{.Idle}} ] || systemctl poweroff
+END
+chmod 755 /usr/local/sbin/strake-empty
+cat >/etc/systemd/system/strake-empty.service <<'END'
+[Unit]
+Description=Look whether a preview is on this machine
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/strake-empty
+END
+cat >/etc/systemd/system/strake-empty.timer <<'END'
+[Unit]
+Description=Look whether a preview is on this machine
+[Timer]
+OnActiveSec={{.Look}}
+OnUnitActiveSec={{.Look}}
+[Install]
+WantedBy=timers.target
+END
+{{end}}
 # Its engine.
 if ! command -v dockerd >/dev/null; then
 	if command -v dnf >/dev/null; then
@@ -52,4 +79,6 @@ fi
 getent group docker >/dev/null || groupadd docker
 usermod -aG docker {{.User}}
 systemctl enable --now docker
-touch /var/lib/strake/ready
+{{if .Idle}}systemctl daemon-reload
+systemctl enable --now strake-empty.timer
+{{end}}touch /var/lib/strake/ready

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/host"
+	"github.com/strake-dev/strake/previews"
+)
+
+// launchFor makes the machine of a preview be there: one that it shares where the settings have it so and its commit is a branch's of the repository
+// itself, else its own.
+func (w *previewing) launchFor(ctx context.Context, l host.Lease) (host.Machine, error) {
+	if w.policy.EC2.Placement != compose.PlacementShared {
+		return w.ec2.cloud.Launch(ctx, l)
+	}
+	own, err := w.sources.source.IsOwn(ctx, l.Commit)
+	if err != nil {
+		return host.Machine{}, err
+	}
+	if own {
+		l.Idle = *w.policy.Idle
+		return w.ec2.cloud.LaunchShared(ctx, l, w.policy.EC2.PerMachine)
+	}
+	all, err := w.ec2.cloud.Machines(ctx)
+	if err != nil {
+		return host.Machine{}, err
+	}
+	if m, ok := host.Holding(all, l.Preview); ok && m.Shared() {
+		return host.Machine{}, &compose.HintedError{Err: fmt.Errorf("commit %.12s is the end of no branch of the repository, and preview %s is on a machine that others share", l.Commit, l.Preview),
+			Next: "run strake preview close " + l.Preview + ", and open it again: it has a machine of its own then"}
+	}
+	w.show.say(fmt.Sprintf("commit %.12s is the end of no branch of the repository itself: it has a machine of its own", l.Commit))
+	return w.ec2.cloud.Launch(ctx, l)
+}
+
+// tell writes down what has become of a preview where lists look: at its machine, or at its share of one.
+func (w *previewing) tell(ctx context.Context, p previews.Preview) error {
+	m := w.ec2.machine
+	known := p.State == previews.Ready || p.State == previews.Failed || p.State == previews.Asleep
+	if !m.Shared() {
+		tags := map[string]string{host.TagCommit: p.Commit, host.TagURL: p.URL}
+		if known {
+			tags[host.TagState] = string(p.State)
+		}
+		return w.ec2.cloud.Mark(ctx, m, tags)
+	}
+	if !known || p.Created.IsZero() {
+		if _, err := w.manager.Show(ctx, w.project, p.ID); p.ID != "" && errors.Is(err, previews.ErrNoPreview) { // refused before anything was made
+			return w.ec2.cloud.Leave(ctx, m, p.ID)
+		}
+		return nil
+	}
+	return w.ec2.cloud.Tell(ctx, m, host.Share{Preview: p.ID, Phase: string(p.State), Commit: p.Commit, URL: p.URL, Since: p.Created, Expires: p.Expires, Ends: p.Ends})
+}
+
+// moved has the machine, and what lists look at, follow a preview whose lease was extended.
+func (w *previewing) moved(ctx context.Context, id string) error {
+	p, err := w.manager.Show(ctx, w.project, id)
+	if err != nil {
+		return err
+	}
+	if err := w.extend(ctx, p.Expires); err != nil || !w.ec2.machine.Shared() {
+		return err
+	}
+	return w.tell(ctx, p)
+}
+
+// hasOwnMachine is whether a preview has a machine that no other one is on. One that is shared is connected to: its previews sleep as those of this machine
+// do.
+func (w *previewing) hasOwnMachine(ctx context.Context, s Streams, id string) (bool, error) {
+	if w.ec2 == nil {
+		return false, nil
+	}
+	f, err := w.find(ctx, id)
+	if err != nil || !f.machine.Shared() {
+		return true, err
+	}
+	return false, w.connect(ctx, s, f.machine)
+}
+
+// tellShare writes down where lists look what has become of a preview that shares a machine; of others it does nothing.
+func (w *previewing) tellShare(ctx context.Context, id string) error {
+	if w.ec2 == nil {
+		return nil
+	}
+	p, err := w.manager.Show(ctx, w.project, id)
+	if err != nil {
+		return err
+	}
+	return w.tell(ctx, p)
+}
+
+// closeShare removes a preview from a machine that it shares, and looks that all that it owned is gone.
+func (w *previewing) closeShare(ctx context.Context, s Streams, o previewOptions, m host.Machine) error {
+	if !o.Yes {
+		if !s.isInteractive() {
+			return usagef("say --yes", "preview close removes %s with its data, and there is no terminal to ask on", o.ID)
+		}
+		if err := confirm(ctx, s, fmt.Sprintf("This removes preview %s from machine %s with its data; the others on it stay.", o.ID, m.ID), "nothing was closed"); err != nil {
+			return err
+		}
+	}
+	share, _ := m.Share(o.ID)
+	share.Phase = string(previews.Closing)
+	if err := w.ec2.cloud.Tell(ctx, m, share); err != nil {
+		return err
+	}
+	if err := w.connect(ctx, s, m); err != nil {
+		return err
+	}
+	receipt, err := w.manager.Close(ctx, w.project, o.ID)
+	if errors.Is(err, previews.ErrNoPreview) { // it did not come to more than a share, or the close before was cut off
+		receipt, err = previews.Receipt{ID: o.ID}, nil
+	}
+	if err == nil {
+		err = w.ec2.cloud.Unname(ctx, m, o.ID)
+	}
+	if err == nil {
+		err = w.ec2.cloud.Leave(ctx, m, o.ID)
+	}
+	if o.JSON {
+		return errors.Join(printJSON(s.Out, receipt), err)
+	}
+	if err != nil {
+		return err
+	}
+	return printReceipt(s, receipt)
+}
+
+// syncShares puts the previews right that share machines, on those machines of which the tags say that there is something to do.
+func (w *previewing) syncShares(ctx context.Context, s Streams, o previewOptions) (previews.Synced, error) {
+	done := previews.Synced{Closed: []previews.Receipt{}, Why: map[string]string{}, Finished: []string{}}
+	all, err := w.ec2.cloud.Machines(ctx)
+	if err != nil {
+		return done, err
+	}
+	var errs []error
+	for _, m := range all {
+		if m.State != "running" || m.Phase == "closing" || !slices.ContainsFunc(m.Shares, func(one host.Share) bool { return w.isDue(s, o, one) }) {
+			continue
+		}
+		some, err := w.syncMachine(ctx, s, o, m)
+		done.Closed, done.Finished = append(done.Closed, some.Closed...), append(done.Finished, some.Finished...)
+		for id, why := range some.Why {
+			done.Why[id] = why
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("machine %s: %w", m.ID, err))
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+// isDue is whether a share says that something is to be done of its preview.
+func (w *previewing) isDue(s Streams, o previewOptions, one host.Share) bool {
+	n := pullRequestOf(one.Preview)
+	return one.Phase == string(previews.Closing) || w.ec2.cloud.Abandoned(one) || !s.Now().Before(one.Expires) ||
+		n > 0 && o.OpenPullRequests != nil && !slices.Contains(o.OpenPullRequests, n)
+}
+
+// syncMachine puts the previews of a machine right, and writes down what has become of them.
+func (w *previewing) syncMachine(ctx context.Context, s Streams, o previewOptions, m host.Machine) (previews.Synced, error) {
+	if err := w.connect(ctx, s, m); err != nil {
+		return previews.Synced{}, err
+	}
+	defer func() {
+		closeUnused(w.engine)
+		if err := w.ec2.way.Close(ctx); err != nil {
+			w.show.warn(err.Error())
+		}
+		w.engine, w.ec2.way = nil, nil
+	}()
+	done, err := w.manager.Sync(ctx, w.project, previews.SyncOptions{Open: o.OpenPullRequests})
+	there, listErr := w.manager.List(ctx, w.project)
+	if listErr != nil {
+		return done, errors.Join(err, listErr)
+	}
+	errs := []error{err}
+	for _, one := range m.Shares {
+		if !w.isDue(s, o, one) {
+			continue
+		}
+		i := slices.IndexFunc(there, func(p previews.Preview) bool { return p.ID == one.Preview })
+		switch {
+		case i >= 0:
+			errs = append(errs, w.tell(ctx, there[i]))
+		case one.Phase != "opening" || w.ec2.cloud.Abandoned(one):
+			errs = append(errs, w.ec2.cloud.Unname(ctx, m, one.Preview), w.ec2.cloud.Leave(ctx, m, one.Preview))
+		}
+	}
+	return done, errors.Join(errs...)
+}
