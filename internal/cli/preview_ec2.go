@@ -170,8 +170,9 @@ func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) err
 func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions, open previews.OpenOptions) (p previews.Preview, err error) {
 	if err := w.launch(ctx, s, o); err != nil {
 		if m := w.ec2.machine; m.ID != "" {
+			next := orElse(hintOf(err), "run it again, it goes on where it was") + "; strake preview close " + o.ID + " --yes ends the machine"
 			err = fmt.Errorf("%w; machine %s runs until its lease ends at %s", err, m.ID, m.Expires.Local().Format("2006-01-02 15:04"))
-			return p, &compose.HintedError{Err: err, Next: "run it again, it goes on where it was; strake preview close " + o.ID + " --yes ends the machine"}
+			return p, &compose.HintedError{Err: err, Next: next}
 		}
 		return p, err
 	}
@@ -186,7 +187,15 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	open.Before = w.ec2.phases
 	for range 5 {
 		cuts := w.ec2.way.Cuts()
-		if p, err = w.manager.Open(ctx, open); err == nil || ctx.Err() != nil || !w.wasCut(ctx, cuts) {
+		if p, err = w.manager.Open(ctx, open); err == nil || ctx.Err() != nil {
+			break
+		}
+		again, brokeOff := w.wasCut(ctx, cuts)
+		if brokeOff != nil {
+			err = &compose.HintedError{Err: fmt.Errorf("%w: %w", brokeOff, err),
+				Next: orElse(hintOf(brokeOff), "run it again, it goes on where it was") + "; strake preview close " + o.ID + " --yes ends the machine"}
+		}
+		if !again {
 			break
 		}
 		w.show.warn("the connection to " + w.ec2.machine.ID + " broke off: going on where it was")
@@ -219,18 +228,21 @@ func (w *previewing) extend(ctx context.Context, end time.Time) (err error) {
 	return err
 }
 
-// wasCut waits a moment for a connection that breaks off to be made again, and says whether that happened.
-func (w *previewing) wasCut(ctx context.Context, before int) bool {
+// cutPatience is how long a connection that broke off may take to be made again.
+const cutPatience = time.Minute
+
+// wasCut waits for a connection that breaks off to be made again, and says whether that happened; err is why it was not.
+func (w *previewing) wasCut(ctx context.Context, before int) (again bool, err error) {
 	if w.ec2.way.Cuts() > before {
-		return true
+		return true, nil
 	}
-	if _, err := w.ec2.way.Run(ctx, "true", nil); err == nil {
-		return w.ec2.way.Cuts() > before // else it holds, and the error was another one
+	if _, err := w.ec2.way.Run(ctx, "true", nil); err == nil || errors.Is(err, host.ErrHostKey) {
+		return err == nil && w.ec2.way.Cuts() > before, err // else it holds, and the error was another one
 	}
 	if _, err := w.ec2.cloud.LetIn(ctx, w.ec2.machine); err != nil { // another command may have closed it behind itself
 		w.show.warn(err.Error())
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, cutPatience)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -238,10 +250,11 @@ func (w *previewing) wasCut(ctx context.Context, before int) bool {
 		select {
 		case <-tick.C:
 			if w.ec2.way.Cuts() > before {
-				return true
+				return true, nil
 			}
 		case <-ctx.Done():
-			return false
+			_, err := w.ec2.way.Run(context.WithoutCancel(ctx), "true", nil) // says why there is none
+			return false, err
 		}
 	}
 }
