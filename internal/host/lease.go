@@ -55,6 +55,9 @@ func (c *Cloud) Extend(ctx context.Context, m Machine, w *Way, expires time.Time
 	if _, err := w.Run(ctx, moveLease(expires, m.Shared()), nil); err != nil {
 		return m, fmt.Errorf("move the lease on machine %s: %w", m.ID, err)
 	}
+	if m.Shared() && expires.Before(m.Expires) { // it goes on for another preview
+		return m, nil
+	}
 	if err := c.Mark(ctx, m, map[string]string{TagExpires: expires.Format(time.RFC3339)}); err != nil {
 		return m, err
 	}
