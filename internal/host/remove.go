@@ -263,7 +263,7 @@ func (c *Cloud) ended(m Machine, wanted Wanted) string {
 	case m.State == "terminated":
 		return ""
 	case !m.Live():
-		return "it is ending"
+		return cmp.Or(m.Gone(), "it is ending")
 	case !m.Expires.IsZero() && !now.Before(m.Expires): // without one the machine's own timer counts
 		return "its lease ended at " + m.Expires.Format(time.RFC3339)
 	case m.Phase == "closing":
