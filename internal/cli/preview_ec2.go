@@ -219,12 +219,20 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	return p, w.reachable(ctx, p)
 }
 
-// extend moves the end of the machine's lease. One that is shared ends no sooner for that.
+// extend moves the end of the machine's lease, again where the connection breaks off meanwhile. That of one that is shared ends no sooner for it.
 func (w *previewing) extend(ctx context.Context, end time.Time) (err error) {
 	if m := w.ec2.machine; m.Shared() && !end.After(m.Expires) {
 		return nil
 	}
-	w.ec2.machine, err = w.ec2.cloud.Extend(ctx, w.ec2.machine, w.ec2.way, end)
+	for range 5 {
+		cuts := w.ec2.way.Cuts()
+		if w.ec2.machine, err = w.ec2.cloud.Extend(ctx, w.ec2.machine, w.ec2.way, end); err == nil {
+			return nil
+		}
+		if again, _ := w.wasCut(ctx, cuts); !again { // err says why
+			return err
+		}
+	}
 	return err
 }
 
