@@ -64,6 +64,7 @@ Description=Look whether a preview is on this machine
 [Timer]
 OnActiveSec={{.Look}}
 OnUnitActiveSec={{.Look}}
+AccuracySec=1s
 [Install]
 WantedBy=timers.target
 END
