@@ -13,6 +13,7 @@ package host
 
 import (
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -81,10 +82,15 @@ type Machine struct {
 // Live is whether the instance is there, or will be, and may cost money.
 func (m Machine) Live() bool { return m.State != "terminated" && m.State != "shutting-down" }
 
-// ownerText is an owner as tags hold it, which take few signs.
+// ownerText is an owner as tags hold it.
+// Source: AWS Systems Manager API, Tag: letters, digits, white space and _.:/=+-@.
 func ownerText(o compose.Owner) string {
-	clean := strings.NewReplacer("/", "-", " ", "-").Replace
-	return fmt.Sprintf("%s/%s/%d/%s/%.60s", o.Machine, o.Boot, o.PID, clean(o.Start), clean(o.Host))
+	held := strings.NewReplacer("%", "=", "~", "=7E") // what no tag takes is escaped as in queries, with = for %
+	parts := []string{o.Machine, o.Boot, strconv.Itoa(o.PID), o.Start, fmt.Sprintf("%.60s", o.Host)}
+	for i, part := range parts {
+		parts[i] = held.Replace(url.QueryEscape(part))
+	}
+	return strings.Join(parts, "/")
 }
 
 // ownerOf is the owner in a tag; the zero Owner for one that cannot be read.
@@ -92,6 +98,12 @@ func ownerOf(text string) compose.Owner {
 	parts := strings.Split(text, "/")
 	if len(parts) != 5 {
 		return compose.Owner{}
+	}
+	for i, part := range parts {
+		var err error
+		if parts[i], err = url.QueryUnescape(strings.ReplaceAll(part, "=", "%")); err != nil {
+			return compose.Owner{}
+		}
 	}
 	pid, err := strconv.Atoi(parts[2])
 	if err != nil {
