@@ -101,6 +101,7 @@ func TestPreview_GoesOnWhereSSHIsCut(t *testing.T) {
 			f.Add(m.call)
 		}
 		began := time.Now()
+		t.Logf("cut at %s", m.name) // it may wait for what does not come
 		out, code := r.openWatched(t, func(string) {})
 		if _, left := a.SSHCarried(); left > 0 {
 			t.Errorf("%s: it ended before that", m.name)

@@ -155,7 +155,7 @@ func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) err
 		return err
 	}
 	done("")
-	w.claim.Alive = aliveOn(m)
+	w.claim.Alive = w.isAlive // of this machine
 	w.use(s, e)
 	if w.sources.policy != nil && w.policy.Access == "" { // who knows the address is not meant to be everybody
 		w.sources.policy.Settings.Previews.Access = compose.AccessLink
@@ -183,7 +183,6 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 		return p, err
 	}
 	open.Access, open.PasswordHash = cmp.Or(open.Access, w.ec2.sleeper.Access), cmp.Or(open.PasswordHash, w.ec2.sleeper.PasswordHash)
-	alive := w.manager.Claim.Alive
 	open.Before = w.ec2.phases
 	for range 5 {
 		cuts := w.ec2.way.Cuts()
@@ -199,10 +198,7 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 			break
 		}
 		w.show.warn("the connection to " + w.ec2.machine.ID + " broke off: going on where it was")
-		own := owner(s, "preview open")
-		w.manager.Claim.Alive = func(o compose.Owner) bool { // a claim that this process could not give back is nobody's
-			return alive(o) && !(o.Machine == own.Machine && o.Boot == own.Boot && o.PID == own.PID)
-		}
+		w.lost = true
 	}
 	markCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()

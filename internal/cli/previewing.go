@@ -30,6 +30,16 @@ type previewing struct {
 	claim   compose.ConvergeOptions
 	show    *progress
 	ec2     *machined // where previews run on machines of EC2; nil elsewhere
+	lost    bool      // a connection broke off: claims that this process could not give back are nobody's
+}
+
+// isAlive is whether an owner may still be at work.
+func (w *previewing) isAlive(o compose.Owner) bool {
+	own := w.claim.Owner
+	if w.ec2 != nil && !aliveOn(w.ec2.machine)(o) {
+		return false
+	}
+	return isAlive(o) && !(w.lost && o.Machine == own.Machine && o.Boot == own.Boot && o.PID == own.PID)
 }
 
 // close gives up the engine.
@@ -72,7 +82,7 @@ func beginPreviews(ctx context.Context, s Streams, o previewOptions, command str
 		closeUnused(e)
 		return nil, err
 	}
-	w.claim = compose.ConvergeOptions{Owner: owner(s, command), Alive: isAlive, NoWait: o.NoWait, Planned: w.show.planned,
+	w.claim = compose.ConvergeOptions{Owner: owner(s, command), Alive: w.isAlive, NoWait: o.NoWait, Planned: w.show.planned,
 		Held: func(held *compose.HeldError) { w.show.warn("waiting: " + held.Error()) }, Run: compose.RunOptions{Note: w.show.note}}
 	if away {
 		sources.here = e // nil where there is none: images are had elsewhere then
@@ -94,7 +104,7 @@ func (w *previewing) use(s Streams, e *engine.Engine) {
 		router.public, router.from, name = true, w.ec2.authority, string(compose.HostEC2)
 	}
 	w.manager = &previews.Manager{Host: previewHost{e}, Router: router,
-		Seeds: previewSeeds{s, e, w.sources}, Sources: w.sources, HostName: name, Claim: w.claim, Version: buildVersion(), Now: s.Now,
+		Seeds: previewSeeds{s, e, w.sources, w.isAlive}, Sources: w.sources, HostName: name, Claim: w.claim, Version: buildVersion(), Now: s.Now,
 		Inputs: compose.InputOptions{CacheDir: cacheDir(s)}, Note: w.show.say}
 	if w.ec2 != nil {
 		w.manager.Named = w.point
@@ -184,6 +194,7 @@ type previewSeeds struct {
 	streams Streams
 	engine  *engine.Engine
 	sources *previewSources
+	alive   func(compose.Owner) bool
 }
 
 var _ previews.Seeds = previewSeeds{}
@@ -239,6 +250,7 @@ func (v previewSeeds) own(ctx context.Context, k seeding, stack, commit string, 
 	if err != nil {
 		return nil, false, err
 	}
+	o.Claim.Alive = v.alive
 	o.Commits, o.Clean, o.Note = ancestorsOf(ctx, v.streams, v.sources.dir, commit), true, note
 	key := k.facts.Key()
 	found, err := seed.Find(ctx, v.engine, k.p, key)

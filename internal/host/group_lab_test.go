@@ -43,7 +43,7 @@ func letIn(t *testing.T, a *awslab.Cloud, preview string) (all []string) {
 func TestLaunch_TakesBackRulesForVisitors(t *testing.T) {
 	a := awslab.Start(t)
 	allow := func(from ...string) *host.Cloud {
-		return cloudOf(t, a.Environ(), func(o *host.Options) { o.Settings.Allow = from })
+		return cloudOf(t, a.Environ(), func(o *host.Options) { o.Settings.Allow, o.Settings.Wildcard = from, "lab.test" }) // without certificates
 	}
 	m := launch(t, allow("10.0.0.0/8", "192.0.2.0/24"), leaseOf("pr-1", 1))
 	if _, err := ec2.NewFromConfig(a.Config()).AuthorizeSecurityGroupIngress(t.Context(), &ec2.AuthorizeSecurityGroupIngressInput{GroupId: groupOf(t, a, "pr-1").GroupId, IpPermissions: []types.IpPermission{{
