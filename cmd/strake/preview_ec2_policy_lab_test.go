@@ -42,10 +42,11 @@ func (p policy) without(t *testing.T, action string) string {
 
 // notCalled are actions of the policy that an ordinary life of a preview does not call, and why they are needed.
 var notCalled = map[string]string{
-	"ssm:AddTagsToResource":      "PutParameter with tags needs it",
-	"ec2:StartInstances":         "a machine that somebody stopped is started",
-	"ec2:DeleteVolume":           "a machine may leave its disk",
-	"ec2:DeleteNetworkInterface": "and its network interface",
+	"ssm:AddTagsToResource":                          "PutParameter with tags needs it",
+	"ec2:StartInstances":                             "a machine that somebody stopped is started",
+	"ec2:DeleteVolume":                               "a machine may leave its disk",
+	"ec2:DeleteNetworkInterface":                     "and its network interface",
+	"ec2:UpdateSecurityGroupRuleDescriptionsIngress": "who needs SSH for longer says so",
 }
 
 // TestInit_PrintsThePolicyThatPreviewsNeed: with it the whole life of a preview goes on, with one action less it does not, and it has none that nobody

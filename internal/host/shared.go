@@ -213,8 +213,8 @@ func (c *Cloud) join(ctx context.Context, m Machine, l Lease, most int) (_ Machi
 	if err != nil {
 		return m, false, errors.Join(err, leave())
 	}
-	if m.Phase == emptying || m.Phase == "closing" || !slices.ContainsFunc(m.Shares[:min(most, len(m.Shares))], func(s Share) bool { return s.Preview == l.Preview }) {
-		return m, false, leave()
+	if fits, err := c.fits(ctx, m, l.Preview, most); err != nil || !fits {
+		return m, false, errors.Join(err, leave())
 	}
 	all, err := c.Machines(ctx)
 	if err != nil {
@@ -235,6 +235,36 @@ func (c *Cloud) join(ctx context.Context, m Machine, l Lease, most int) (_ Machi
 	}
 	return m, true, nil
 }
+
+// crowdPatience is how long who came first to a machine that is too full waits for those who came later to leave it.
+const crowdPatience = 5 * time.Second
+
+// fits is whether a machine has room for the share that a preview has taken. Of too many those who came later leave at once. Who looked before the others wrote
+// stays, whatever the clocks say: so who came first waits until the rest have gone, and leaves where they do not.
+func (c *Cloud) fits(ctx context.Context, m Machine, preview string, most int) (fits bool, err error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, crowdPatience, errCrowded)
+	defer cancel()
+	err = until(waiting, func() (done bool, err error) {
+		first := m.Shares[:min(most, len(m.Shares))]
+		mine := slices.ContainsFunc(first, func(s Share) bool { return s.Preview == preview })
+		if fits = mine && len(m.Shares) <= most; m.Phase == emptying || m.Phase == "closing" {
+			fits = false
+			return true, nil
+		}
+		if fits || !mine {
+			return true, nil
+		}
+		m, err = c.look(waiting, m)
+		return false, err
+	})
+	if errors.Is(context.Cause(waiting), errCrowded) {
+		err = nil
+	}
+	return fits, err
+}
+
+// errCrowded is of a machine on which too many stay.
+var errCrowded = errors.New("too many share it")
 
 // before is what there was when a share was taken.
 func before(all []Machine, mine Share) []Machine {
