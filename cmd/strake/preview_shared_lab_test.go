@@ -4,8 +4,6 @@ package main_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -61,17 +59,8 @@ func TestPreview_SharesMachines(t *testing.T) {
 	a := awslab.Start(t)
 	a.Boot(t)
 	r := sharing{newRepository(t, e), a}
-	r.onEC2(t, a.Environ())
-	file := filepath.Join(r.dir, "compose.yaml")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shared := strings.Replace(string(text), "ec2: {wildcard", "idle: 20s, ec2: {placement: shared, per_machine: 2, wildcard", 1)
-	if err := os.WriteFile(file, []byte(shared), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	r.git(t, "commit", "-q", "-a", "-m", "previews share machines")
+	r.idle = "20s"
+	r.onEC2With(t, a.Environ(), ", placement: shared, per_machine: 2")
 	for _, n := range []string{"41", "42", "43"} {
 		r.pushTo(t, "refs/heads/pr-"+n, "v"+n, "8000")
 	}

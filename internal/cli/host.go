@@ -91,6 +91,10 @@ func hostLs(ctx context.Context, s Streams, o hostOptions) error {
 		all := []ownedThing{}
 		for _, name := range names {
 			things, err := w.ec2.cloud.Of(name).Inventory(ctx, nil)
+			if err != nil && name != w.project { // whoever may see that it is there may not see all of it
+				w.show.warn(fmt.Sprintf("project %s is left out: %v", name, err))
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -160,6 +164,8 @@ func namedThings(all []host.Thing, project string, o hostOptions) ([]host.Thing,
 		case all[i].Covered && !o.Force && len(all[i].Previews) > 0:
 			on := strings.Join(all[i].Previews, ", ")
 			return nil, &compose.HintedError{Err: fmt.Errorf("%s is not removed: %w, and on it are %s", all[i], errCovered, on), Next: "run strake preview close for each of them, or say --force"}
+		case all[i].Covered && !o.Force && strings.Contains(all[i].Preview, "."): // no preview has such a name
+			return nil, &compose.HintedError{Err: fmt.Errorf("%s is not removed: %w, that of a machine which previews share", all[i], errCovered), Next: "strake preview close removes previews from it, and it goes when it is empty; or say --force"}
 		case all[i].Covered && !o.Force:
 			return nil, &compose.HintedError{Err: fmt.Errorf("%s is not removed: %w, that of preview %s", all[i], errCovered, all[i].Preview), Next: "run strake preview close " + all[i].Preview + ", or say --force"}
 		}

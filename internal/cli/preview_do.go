@@ -253,8 +253,9 @@ func previewExtend(ctx context.Context, s Streams, o previewOptions) error {
 		}
 		end, err := w.manager.Extend(ctx, w.project, o.ID, by)
 		if err == nil && w.ec2 != nil {
-			err = w.moved(ctx, o.ID)
-			end = w.ec2.machine.Expires
+			if err = w.moved(ctx, o.ID); !w.ec2.machine.Shared() {
+				end = w.ec2.machine.Expires
+			}
 		}
 		if err != nil {
 			return err

@@ -57,7 +57,7 @@ const timerTolerance = time.Minute
 
 // leaseTimer is whether the machine will end itself, and when its tags say.
 func leaseTimer(v host.Vitals, m host.Machine, now time.Time) finding {
-	next := "strake preview extend " + m.Preview + " sets it anew; where it does not, strake preview close " + m.Preview
+	next := "strake preview extend sets it anew; where it does not, " + m.Removal()
 	switch off := v.Ends.Sub(m.Expires).Abs(); {
 	case !v.Armed:
 		return finding{"lease timer", isBroken, "does not run: nothing but strake preview sync ends machine " + m.ID, next}

@@ -23,6 +23,7 @@ type machined struct {
 	cloud   *host.Cloud
 	way     *host.Way // to the machine of one preview, once it was reached
 	machine host.Machine
+	preview string       // which is being opened
 	sleeper host.Sleeper // what a launch goes on from; the zero Sleeper for nothing
 	names   naming
 	// authority is where certificates come from, nil where previews have none.
@@ -33,9 +34,6 @@ type machined struct {
 // onEC2 has the previews of a project run on machines of EC2.
 func (w *previewing) onEC2(ctx context.Context, s Streams) (err error) {
 	w.ec2 = &machined{}
-	if w.ec2.authority, err = authorityOf(w.policy.EC2, w.sources.dir); err != nil {
-		return err
-	}
 	w.ec2.cloud, err = host.Open(ctx, host.Options{Project: w.project, Settings: w.policy.EC2, Budget: w.policy.Budget, Domain: domainOf(w.policy), Idle: *w.policy.Idle, Now: s.Now,
 		Alive: isAlive, Note: w.show.say,
 		From: func(ctx context.Context) (netip.Addr, error) { return ownAddress(ctx, s) }})
@@ -79,6 +77,7 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 	if err != nil {
 		return err
 	}
+	w.ec2.preview = id
 	all, err := w.ec2.cloud.Machines(ctx)
 	if err != nil {
 		return err
@@ -142,17 +141,22 @@ func (w *previewing) reach(ctx context.Context, s Streams, id string) error {
 // connect connects to a machine, whose engine is that of the previews from then on.
 func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) error {
 	w.ec2.machine = m
+	authority, err := authorityOf(w.policy.EC2, w.sources.dir)
+	if err != nil {
+		return err
+	}
 	done := w.ec2.phase(s, "reach")
 	way, err := w.ec2.cloud.Reach(ctx, m)
 	if err != nil {
 		return err
 	}
-	w.ec2.way = way
+	w.ec2.way, w.ec2.authority = way, authority
 	done("its first boot is over")
 	done = w.ec2.phase(s, "engine")
 	e, err := engine.Open(ctx, engine.Options{Host: "unix://" + way.Socket(), Remote: m.ID, Getenv: s.getenv, CacheDir: cacheDir(s)})
 	if err != nil {
-		return err
+		w.ec2.way = nil
+		return errors.Join(err, way.Close(ctx))
 	}
 	done("")
 	w.claim.Alive = w.isAlive // of this machine
@@ -170,13 +174,14 @@ func (w *previewing) connect(ctx context.Context, s Streams, m host.Machine) err
 func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions, open previews.OpenOptions) (p previews.Preview, err error) {
 	if err := w.launch(ctx, s, o); err != nil {
 		if m := w.ec2.machine; m.ID != "" {
-			next := orElse(hintOf(err), "run it again, it goes on where it was") + "; strake preview close " + o.ID + " --yes ends the machine"
+			next := orElse(hintOf(err), "run it again, it goes on where it was") + "; strake preview close " + w.ec2.preview + " --yes removes it"
 			err = fmt.Errorf("%w; machine %s runs until its lease ends at %s", err, m.ID, m.Expires.Local().Format("2006-01-02 15:04"))
 			return p, &compose.HintedError{Err: err, Next: next}
 		}
 		return p, err
 	}
-	if err := w.extend(ctx, w.ec2.machine.Renewed(s.Now(), cmp.Or(o.TTL, w.policy.TTL))); err != nil { // it must not end itself while it is updated
+	span := min(cmp.Or(o.TTL, w.policy.TTL), w.policy.MaxAge)
+	if err := w.extend(ctx, w.ec2.machine.Renewed(w.ec2.preview, s.Now(), span)); err != nil { // it must not end itself while it is updated
 		return p, err
 	}
 	if err := w.follow(ctx); err != nil {
@@ -192,7 +197,7 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 		again, brokeOff := w.wasCut(ctx, cuts)
 		if brokeOff != nil {
 			err = &compose.HintedError{Err: fmt.Errorf("%w: %w", brokeOff, err),
-				Next: orElse(hintOf(brokeOff), "run it again, it goes on where it was") + "; strake preview close " + o.ID + " --yes ends the machine"}
+				Next: orElse(hintOf(brokeOff), "run it again, it goes on where it was") + "; strake preview close " + w.ec2.preview + " --yes removes it"}
 		}
 		if !again {
 			break
@@ -217,9 +222,6 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 
 // extend moves the end of the machine's lease, again where the connection breaks off meanwhile. That of one that is shared ends no sooner for it.
 func (w *previewing) extend(ctx context.Context, end time.Time) (err error) {
-	if m := w.ec2.machine; m.Shared() && !end.After(m.Expires) {
-		return nil
-	}
 	for range 5 {
 		cuts := w.ec2.way.Cuts()
 		if w.ec2.machine, err = w.ec2.cloud.Extend(ctx, w.ec2.machine, w.ec2.way, end); err == nil {

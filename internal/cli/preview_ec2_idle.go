@@ -45,7 +45,7 @@ func (w *previewing) sleepIdle(ctx context.Context, s Streams) (slept []host.Thi
 			defer mu.Unlock()
 			if err == nil {
 				slept = append(slept, host.Thing{Kind: host.KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Why: "nobody looked at it for " + span(idle) + ": it sleeps"})
-			} else if !errors.Is(err, errWanted) {
+			} else if !errors.Is(err, errWanted) && !errors.Is(err, host.ErrWanted) && !errors.Is(err, host.ErrSoon) {
 				errs = append(errs, fmt.Errorf("preview %s: %w", m.Preview, err))
 			}
 			return nil

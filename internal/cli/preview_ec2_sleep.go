@@ -291,6 +291,10 @@ func (w *previewing) listOfMachines(ctx context.Context, all bool) (list []previ
 	machines = map[string]host.Machine{}
 	for _, project := range projects {
 		some, err := listOf(ctx, w.ec2.cloud.Of(project), machines)
+		if err != nil && project != w.project { // whoever may see that it is there may not see all of it
+			w.show.warn(fmt.Sprintf("project %s is left out: %v", project, err))
+			continue
+		}
 		if err != nil {
 			return nil, nil, err
 		}

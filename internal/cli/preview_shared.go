@@ -22,6 +22,7 @@ func (w *previewing) launchFor(ctx context.Context, l host.Lease) (host.Machine,
 		return host.Machine{}, err
 	}
 	if own {
+		w.sources.at = l.Commit // and no newer one, of which nobody has asked whose it is
 		l.Idle = *w.policy.Idle
 		return w.ec2.cloud.LaunchShared(ctx, l, w.policy.EC2.PerMachine)
 	}
@@ -30,8 +31,8 @@ func (w *previewing) launchFor(ctx context.Context, l host.Lease) (host.Machine,
 		return host.Machine{}, err
 	}
 	if m, ok := host.Holding(all, l.Preview); ok && m.Shared() {
-		return host.Machine{}, &compose.HintedError{Err: fmt.Errorf("commit %.12s is the end of no branch of the repository, and preview %s is on a machine that others share", l.Commit, l.Preview),
-			Next: "run strake preview close " + l.Preview + ", and open it again: it has a machine of its own then"}
+		return host.Machine{}, &compose.HintedError{Err: fmt.Errorf("commit %.12s is the end of no branch of the repository, as far as its remote says, and preview %s is on a machine that others share", l.Commit, l.Preview),
+			Next: "where the remote did not answer, try again; else run strake preview close " + l.Preview + ", and open it again: it has a machine of its own then"}
 	}
 	w.show.say(fmt.Sprintf("commit %.12s is the end of no branch of the repository itself: it has a machine of its own", l.Commit))
 	return w.ec2.cloud.Launch(ctx, l)
@@ -79,7 +80,7 @@ func (w *previewing) hasOwnMachine(ctx context.Context, s Streams, id string) (b
 	if err != nil || !f.machine.Shared() {
 		return true, err
 	}
-	return false, w.connect(ctx, s, f.machine)
+	return false, w.reach(ctx, s, id)
 }
 
 // tellShare writes down where lists look what has become of a preview that shares a machine; of others it does nothing.
@@ -96,6 +97,9 @@ func (w *previewing) tellShare(ctx context.Context, id string) error {
 
 // closeShare removes a preview from a machine that it shares, and looks that all that it owned is gone.
 func (w *previewing) closeShare(ctx context.Context, s Streams, o previewOptions, m host.Machine) error {
+	if m.State != "running" {
+		return &compose.HintedError{Err: fmt.Errorf("the machine %s, which preview %s shares, is %s", m.ID, o.ID, m.State), Next: "start it in the console of AWS, or end it with all that is on it: " + m.Removal()}
+	}
 	if !o.Yes {
 		if !s.isInteractive() {
 			return usagef("say --yes", "preview close removes %s with its data, and there is no terminal to ask on", o.ID)
@@ -121,6 +125,9 @@ func (w *previewing) closeShare(ctx context.Context, s Streams, o previewOptions
 	}
 	if err == nil {
 		err = w.ec2.cloud.Leave(ctx, m, o.ID)
+	}
+	if err == nil {
+		_, err = w.ec2.cloud.End(ctx, o.ID) // what there is of leases of its own that it had before
 	}
 	if o.JSON {
 		return errors.Join(printJSON(s.Out, receipt), err)
@@ -189,7 +196,11 @@ func (w *previewing) syncMachine(ctx context.Context, s Streams, o previewOption
 		case i >= 0:
 			errs = append(errs, w.tell(ctx, there[i]))
 		case one.Phase != "opening" || w.ec2.cloud.Abandoned(one):
-			errs = append(errs, w.ec2.cloud.Unname(ctx, m, one.Preview), w.ec2.cloud.Leave(ctx, m, one.Preview))
+			err := w.ec2.cloud.Unname(ctx, m, one.Preview)
+			if err == nil { // else the next one tries again
+				err = w.ec2.cloud.Leave(ctx, m, one.Preview)
+			}
+			errs = append(errs, err)
 		}
 	}
 	return done, errors.Join(errs...)

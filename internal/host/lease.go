@@ -26,14 +26,29 @@ func (l Lease) For(now time.Time, span, longest time.Duration) Lease {
 	return l
 }
 
-// Renewed is where a machine's lease ends if it is given so long from now, in whole seconds: never sooner than it does, and not beyond its Ends.
-func (m Machine) Renewed(now time.Time, span time.Duration) time.Time {
-	end := now.Add(span).UTC()
-	if !m.Ends.IsZero() && end.After(m.Ends) {
-		end = m.Ends
+// lasts is where a machine's lease ends: whoever moves that of a shared one writes it down later than that of the preview on it.
+func (m Machine) lasts() time.Time {
+	end := m.Expires
+	for _, s := range m.Shares {
+		if m.Shared() && s.Expires.After(end) {
+			end = s.Expires
+		}
 	}
-	if end.Before(m.Expires) {
-		end = m.Expires
+	return end
+}
+
+// Renewed is where the lease of a preview on a machine ends if it is given so long from now, in whole seconds: never sooner than it does, and not beyond its
+// Ends.
+func (m Machine) Renewed(preview string, now time.Time, span time.Duration) time.Time {
+	end, expires, ends := now.Add(span).UTC(), m.Expires, m.Ends
+	if s, ok := m.Share(preview); ok {
+		expires, ends = s.Expires, s.Ends
+	}
+	if !ends.IsZero() && end.After(ends) {
+		end = ends
+	}
+	if end.Before(expires) {
+		end = expires
 	}
 	return end.Truncate(time.Second)
 }
@@ -49,13 +64,13 @@ func (c *Cloud) Extend(ctx context.Context, m Machine, w *Way, expires time.Time
 	if expires = expires.UTC().Truncate(time.Second); !m.Ends.IsZero() && expires.After(m.Ends) {
 		expires = m.Ends
 	}
-	if expires.Equal(m.Expires) {
+	if expires.Equal(m.Expires) && !m.Shared() {
 		return m, nil
 	}
 	if _, err := w.Run(ctx, moveLease(expires, m.Shared()), nil); err != nil {
 		return m, fmt.Errorf("move the lease on machine %s: %w", m.ID, err)
 	}
-	if m.Shared() && expires.Before(m.Expires) { // it goes on for another preview
+	if m.Shared() && !expires.After(m.Expires) { // it goes on for another preview
 		return m, nil
 	}
 	if err := c.Mark(ctx, m, map[string]string{TagExpires: expires.Format(time.RFC3339)}); err != nil {

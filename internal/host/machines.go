@@ -80,11 +80,6 @@ func (c *Cloud) machineOf(i types.Instance) Machine {
 		m.Address = aws.ToString(i.PrivateIpAddress)
 	}
 	m.Shares, m.empty = sharesIn(tags), timeOf(tags[tagEmpty])
-	for _, s := range m.Shares { // whoever moves its end may write it down later than others do
-		if m.Shared() && s.Expires.After(m.Expires) {
-			m.Expires = s.Expires
-		}
-	}
 	if n, err := strconv.ParseFloat(tags[TagHourly], 64); err == nil {
 		m.Hourly = compose.Dollars(n)
 	}

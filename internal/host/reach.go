@@ -231,7 +231,7 @@ func (c *Cloud) identity(ctx context.Context, m Machine) (identity, error) {
 	name := c.hostKeyName(m.Preview, m.Lease)
 	found, err := c.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
 	if codeOf(err) == "ParameterNotFound" {
-		return identity{}, &compose.HintedError{Err: fmt.Errorf("the host key of machine %s is not in the parameter store", m.ID), Next: "strake preview close " + m.Preview + " removes it, and open makes another one"}
+		return identity{}, &compose.HintedError{Err: fmt.Errorf("the host key of machine %s is not in the parameter store", m.ID), Next: m.Removal() + " removes it, and open makes another one"}
 	}
 	if err != nil {
 		return identity{}, explain("read parameter "+name, err)

@@ -193,12 +193,12 @@ func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
 		return Receipt{}, err
 	}
 	shutErr := c.shutStale(ctx, all)
-	noted, watchErr := c.watch(ctx, all, machines)
 	leftover, err := c.spare(ctx, slices.DeleteFunc(slices.Clone(all), func(t Thing) bool { return t.Why == "" }))
 	if err != nil {
-		return Receipt{}, errors.Join(err, shutErr, watchErr)
+		return Receipt{}, errors.Join(err, shutErr)
 	}
 	done, err := c.remove(ctx, leftover)
+	noted, watchErr := c.watch(ctx, all, machines) // which may take its time
 	done.Noted = noted
 	return done, errors.Join(err, shutErr, watchErr)
 }
@@ -220,7 +220,7 @@ func (c *Cloud) inventory(ctx context.Context, wanted Wanted) ([]Thing, []Machin
 	for _, m := range machines {
 		why := c.ended(m, wanted)
 		if m.State != "terminated" && why == "" {
-			covered[leaseOf(m.Preview, m.Lease)] = m.Expires
+			covered[leaseOf(m.Preview, m.Lease)] = m.lasts()
 			continue
 		}
 		if why == "" {
@@ -264,7 +264,7 @@ func (c *Cloud) ended(m Machine, wanted Wanted) string {
 		return ""
 	case !m.Live():
 		return cmp.Or(m.Gone(), "it is ending")
-	case !m.Expires.IsZero() && !now.Before(m.Expires): // without one the machine's own timer counts
+	case !m.Expires.IsZero() && !now.Before(m.lasts()): // without one the machine's own timer counts
 		return "its lease ended at " + m.Expires.Format(time.RFC3339)
 	case m.Phase == "closing":
 		return "its close was interrupted"

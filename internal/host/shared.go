@@ -62,7 +62,7 @@ func (s Share) text() string {
 
 // shareOf reads what text writes.
 func shareOf(preview, text string) (Share, bool) {
-	parts := strings.SplitN(text, " ", 6) // who opens one may have spaces
+	parts := strings.SplitN(text, " ", 6)
 	if len(parts) < 5 || preview == "" {
 		return Share{}, false
 	}
@@ -96,6 +96,14 @@ func byOpening(a, b Share) int {
 // Shared is whether previews share the machine.
 func (m Machine) Shared() bool { return strings.HasPrefix(m.Preview, sharedID) }
 
+// Removal is the command that ends the machine.
+func (m Machine) Removal() string {
+	if m.Shared() {
+		return "strake host rm " + m.ID + " --force"
+	}
+	return "strake preview close " + m.Preview
+}
+
 // Share is the share of a preview on the machine.
 func (m Machine) Share(preview string) (Share, bool) {
 	i := slices.IndexFunc(m.Shares, func(s Share) bool { return s.Preview == preview })
@@ -119,7 +127,7 @@ func (m Machine) previews() []string {
 
 // Holding is the live machine that has a preview, its own or one that it shares; ok is false where there is none.
 func Holding(all []Machine, preview string) (m Machine, ok bool) {
-	if m, ok := Of(all, preview); ok {
+	if m, ok := Of(all, preview); ok && !m.Shared() {
 		return m, true
 	}
 	for _, m := range all {
@@ -147,6 +155,9 @@ func (c *Cloud) LaunchShared(ctx context.Context, l Lease, most int) (Machine, e
 			return c.adopt(ctx, l, m)
 		}
 		if err := affords(all, compose.PreviewBudget{Previews: c.Budget.Previews}, c.Settings); err != nil {
+			return Machine{}, err
+		}
+		if l, _, err = c.continued(ctx, l, 0); err != nil {
 			return Machine{}, err
 		}
 		m, ok := roomIn(all, most)

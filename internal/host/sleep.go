@@ -35,7 +35,7 @@ func (c *Cloud) Sleep(ctx context.Context, m Machine, by compose.Owner, quiet fu
 	case !c.Settings.Scheduler:
 		return m, &compose.HintedError{Err: errors.New("a machine that stands still has no clock that ends it"), Next: "set x-strake.previews.ec2.scheduler: true, for which internal/host/README.md says what AWS needs; or strake preview close " + m.Preview}
 	case m.Expires.Sub(c.Now()) < leastSleep:
-		return m, &compose.HintedError{Err: fmt.Errorf("the lease of preview %s ends at %s: too soon to sleep", m.Preview, m.Expires.Local().Format("2006-01-02 15:04")), Next: "strake preview extend " + m.Preview}
+		return m, &compose.HintedError{Err: fmt.Errorf("the lease of preview %s ends at %s: %w", m.Preview, m.Expires.Local().Format("2006-01-02 15:04"), ErrSoon), Next: "strake preview extend " + m.Preview}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, sleepPatience, fmt.Errorf("machine %s does not stop within %s", m.ID, sleepPatience))
 	defer cancel()
@@ -54,8 +54,8 @@ func (c *Cloud) Sleep(ctx context.Context, m Machine, by compose.Owner, quiet fu
 	if err != nil {
 		return m, err
 	}
-	if now.owner != ownerText(by) { // it is wanted
-		return now, &compose.HintedError{Err: fmt.Errorf("preview %s was opened by another command meanwhile", m.Preview), Next: "strake preview list shows how it stands"}
+	if now.owner != ownerText(by) {
+		return now, wanted(m)
 	}
 	if err := c.Mark(ctx, m, map[string]string{TagState: "asleep"}); err != nil {
 		return m, err
@@ -63,8 +63,18 @@ func (c *Cloud) Sleep(ctx context.Context, m Machine, by compose.Owner, quiet fu
 	if err := c.Unpoint(ctx, now); err != nil { // its address is another's once it stands still
 		return m, err
 	}
-	return c.stop(ctx, now)
+	return c.stop(ctx, now, ownerText(by))
 }
+
+// ErrWanted is of a machine that another command opened while it was put to sleep.
+var ErrWanted = errors.New("it was opened by another command meanwhile")
+
+func wanted(m Machine) error {
+	return &compose.HintedError{Err: fmt.Errorf("preview %s: %w", m.Preview, ErrWanted), Next: "strake preview list shows how it stands"}
+}
+
+// ErrSoon is of a machine whose lease ends too soon for it to sleep.
+var ErrSoon = errors.New("too soon to sleep")
 
 // look is a machine as it is now.
 func (c *Cloud) look(ctx context.Context, m Machine) (Machine, error) {
@@ -78,14 +88,22 @@ func (c *Cloud) look(ctx context.Context, m Machine) (Machine, error) {
 	return all[0], nil
 }
 
-// stop stops a machine and returns when it stands still.
-func (c *Cloud) stop(ctx context.Context, m Machine) (Machine, error) {
+// stop stops a machine and returns when it stands still: one that is still its owner's, and that a schedule ends.
+func (c *Cloud) stop(ctx context.Context, m Machine, owner string) (Machine, error) {
 	asked := false
 	err := until(ctx, func() (done bool, err error) {
 		if m, err = c.look(ctx, m); err != nil || m.State == "stopped" {
 			return true, err
 		}
 		if m.State == "running" && !asked {
+			if m.owner != owner {
+				return true, wanted(m)
+			}
+			if m.Scheduled.IsZero() { // whoever woke it meanwhile took the schedule away
+				if err := c.schedule(ctx, m); err != nil {
+					return true, err
+				}
+			}
 			_, err := c.ec2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.ID}})
 			if codeOf(err) == "IncorrectInstanceState" { // it has just been started
 				return false, nil
@@ -103,7 +121,7 @@ func (c *Cloud) stop(ctx context.Context, m Machine) (Machine, error) {
 // Source: Amazon EC2 API, StartInstances.
 func (c *Cloud) Wake(ctx context.Context, m Machine, by compose.Owner) (Machine, error) {
 	if m.Phase == "closing" {
-		return m, &compose.HintedError{Err: fmt.Errorf("preview %s is being closed, or its close was interrupted", m.Preview), Next: "run strake preview close " + m.Preview + ", and open it again"}
+		return m, &compose.HintedError{Err: fmt.Errorf("preview %s is being closed, or its close was interrupted", m.Preview), Next: "run " + m.Removal() + ", and open it again"}
 	}
 	if (m.State == "stopped" || m.State == "stopping") && m.Expires.Sub(c.Now()) < leastSleep {
 		return m, &compose.HintedError{Err: fmt.Errorf("the lease of preview %s ends at %s: its machine would end itself while it starts", m.Preview, m.Expires.Local().Format("2006-01-02 15:04")),
@@ -149,7 +167,7 @@ func (c *Cloud) watch(ctx context.Context, all []Thing, machines []Machine) (not
 			t.Why = "it stands still: AWS ends it with its lease from now on"
 		}
 		if left {
-			if m, err = c.stop(ctx, m); err != nil {
+			if m, err = c.finishSleep(ctx, m); err != nil {
 				errs = append(errs, err)
 				continue
 			}
@@ -160,6 +178,16 @@ func (c *Cloud) watch(ctx context.Context, all []Thing, machines []Machine) (not
 		}
 	}
 	return noted, errors.Join(errs...)
+}
+
+// finishSleep stops a machine whose sleep was interrupted.
+func (c *Cloud) finishSleep(ctx context.Context, m Machine) (Machine, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, sleepPatience, fmt.Errorf("machine %s does not stop within %s", m.ID, sleepPatience))
+	defer cancel()
+	if err := c.Unpoint(ctx, m); err != nil {
+		return m, err
+	}
+	return c.stop(ctx, m, m.owner)
 }
 
 // Gone is why a machine that is gone ended, where AWS ended it: "" for one that is there, or that was ended by whom it belongs to.

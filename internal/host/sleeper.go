@@ -50,7 +50,7 @@ func (c *Cloud) Sleepers(ctx context.Context, machines []Machine) (all []Sleeper
 		if t.sleeper == nil || !c.Now().Before(t.sleeper.Expires) {
 			continue
 		}
-		if _, ok := Of(machines, t.Preview); ok {
+		if _, ok := Holding(machines, t.Preview); ok {
 			continue
 		}
 		if n := len(all); n > 0 && all[n-1].Preview == t.Preview { // two leases: the later counts
@@ -107,7 +107,7 @@ func (c *Cloud) continued(ctx context.Context, l Lease, n int) (Lease, int, erro
 
 // forgotten is why a sleeper is remembered no more, "" if it is.
 func (c *Cloud) forgotten(s Sleeper, machines []Machine, wanted Wanted) string {
-	if m, ok := Of(machines, s.Preview); ok && c.ended(m, wanted) == "" && (m.Phase == "ready" || m.Phase == "failed") {
+	if m, ok := Holding(machines, s.Preview); ok && c.ended(m, wanted) == "" && (m.Phase == "ready" || m.Phase == "failed") {
 		return "its preview has a machine again"
 	}
 	if !c.Now().Before(s.Expires) {
