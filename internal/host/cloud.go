@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/strake-dev/strake/compose"
 )
@@ -49,7 +50,7 @@ type Cloud struct {
 // Open reads the AWS configuration of who runs this; nothing is asked of AWS yet but what that configuration needs.
 // Source: AWS SDK for Go v2, config.LoadDefaultConfig.
 func Open(ctx context.Context, o Options) (*Cloud, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(o.Settings.Region))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(o.Settings.Region), config.WithLogger(logging.Nop{})) // what matters of its talk is in errors
 	if err != nil {
 		return nil, explain("read the AWS configuration", err)
 	}
