@@ -225,42 +225,52 @@ func (c *Cloud) records(ctx context.Context, domains []string) (all []Thing, err
 // forgetPatience is how long the end of a machine waits for its names to be forgotten. It is not longer, as the machine costs money.
 const forgetPatience = 2 * time.Minute
 
-// unname removes the names of a list, and returns what else is in it.
+// unname removes the names of a list, and returns what may be removed after them. Left is what may not.
 //
 // They go before the machines: AWS gives the address of one that is gone to somebody else, who would have visitors of the name, and could have a
 // certificate for it, as long as a server of the zone still says that address. So it is waited for them too. A name that cannot be removed keeps its
-// machine, which ends itself with its lease.
-func (c *Cloud) unname(ctx context.Context, all []Thing) (gone, rest []Thing, err error) {
-	machines, changes, errs := false, []string{}, []error{}
+// lease's machine, which ends itself with its lease, and nothing of other leases.
+func (c *Cloud) unname(ctx context.Context, all []Thing) (done Receipt, rest []Thing, err error) {
+	kept, changes, errs := map[string]bool{}, []string{}, []error{}
 	for _, t := range all {
 		if t.Kind != KindRecord {
-			machines = machines || t.Kind == KindInstance
-			rest = append(rest, t)
 			continue
 		}
 		change, err := c.removeRecord(ctx, t)
 		if err != nil {
-			errs, rest = append(errs, err), append(rest, t)
+			kept[leaseOf(t.Preview, t.Lease)] = true
+			errs, done.Left = append(errs, err), append(done.Left, t)
 			continue
 		}
-		gone = append(gone, t)
+		done.Removed = append(done.Removed, t)
 		if change != "" {
 			changes = append(changes, change)
 		}
 	}
-	if !machines {
-		return gone, rest, errors.Join(errs...)
+	machines := false
+	for _, t := range all {
+		switch {
+		case t.Kind == KindRecord:
+		case kept[leaseOf(t.Preview, t.Lease)]:
+			done.Left = append(done.Left, t)
+		default:
+			rest, machines = append(rest, t), machines || t.Kind == KindInstance
+		}
 	}
 	for _, change := range changes {
+		if !machines {
+			break
+		}
 		if err := c.spread(ctx, change, forgetPatience); err != nil {
 			if ctx.Err() != nil {
-				return gone, rest, errors.Join(append(errs, err)...)
+				done.Left = append(done.Left, rest...)
+				return done, nil, errors.Join(append(errs, err)...)
 			}
 			c.note("%v: going on", err)
 			break
 		}
 	}
-	return gone, rest, errors.Join(errs...)
+	return done, rest, errors.Join(errs...)
 }
 
 // Unname removes the names of one of the previews on a machine that several share.

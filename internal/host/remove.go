@@ -91,16 +91,15 @@ func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, endPatience, errors.New("AWS takes its time"))
 	defer cancel()
 	done := Receipt{Removed: []Thing{}, Left: []Thing{}}
-	gone, all, err := c.unname(ctx, all)
-	if err == nil {
-		err = c.terminate(ctx, all)
+	named, rest, unnameErr := c.unname(ctx, all)
+	done.Removed = append(done.Removed, named.Removed...)
+	if err := c.terminate(ctx, rest); err != nil {
+		done.Left = append(append(done.Left, named.Left...), rest...)
+		return done, errors.Join(unnameErr, err)
 	}
-	done.Removed, done.Left = append(done.Removed, gone...), all
-	if err != nil {
-		return done, err
-	}
+	done.Left = append(done.Left, rest...)
 	var errs []error
-	err = until(ctx, func() (bool, error) { // in rounds: what one waits for hinders no other
+	err := until(ctx, func() (bool, error) { // in rounds: what one waits for hinders no other
 		errs = nil
 		var left []Thing
 		for _, t := range done.Left {
@@ -116,7 +115,10 @@ func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
 		return len(left) == 0 || errors.Join(errs...) != nil, nil
 	})
 	if len(done.Left) > 0 {
-		errs = append(errs, err, &LeftError{done.Left})
+		errs = append(errs, err)
+	}
+	if errs, done.Left = append(errs, unnameErr), append(done.Left, named.Left...); len(done.Left) > 0 {
+		errs = append(errs, &LeftError{done.Left})
 	}
 	slices.SortStableFunc(done.Removed, func(a, b Thing) int { return slices.Index(kinds, a.Kind) - slices.Index(kinds, b.Kind) })
 	return done, errors.Join(errs...)
