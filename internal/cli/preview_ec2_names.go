@@ -13,13 +13,15 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/gateway"
+	"github.com/strake-dev/strake/internal/host"
 	"github.com/strake-dev/strake/previews"
 )
 
 // naming is how far the names of a preview are.
 type naming struct {
-	hosts  []string // that lead to its machine, or will
-	change string   // for which servers of the zone it is waited; "" is none
+	preview string      // its ID
+	hosts   []string    // that lead to its machine, or will
+	change  host.Change // for which servers of the zone it is waited
 }
 
 // domainOf is that below which previews on EC2 have names of the account's own; "" where a DNS service answers for them.
@@ -37,9 +39,9 @@ func (w *previewing) point(ctx context.Context, hosts []string) (err error) {
 	if slices.Equal(hosts, w.ec2.names.hosts) {
 		return nil
 	}
-	change, err := w.ec2.cloud.Point(ctx, w.ec2.machine, hosts)
+	change, err := w.ec2.cloud.Point(ctx, w.ec2.machine, w.ec2.names.preview, hosts)
 	if err == nil {
-		w.ec2.names = naming{hosts, change}
+		w.ec2.names.hosts, w.ec2.names.change = hosts, change
 	}
 	return err
 }
@@ -52,15 +54,15 @@ func (w *previewing) reachable(ctx context.Context, p previews.Preview) error {
 		if err != nil {
 			return fmt.Errorf("read the address of preview %s: %w", p.ID, err)
 		}
-		if host := u.Hostname(); domainOf(w.policy) == "" || strings.HasSuffix(host, "."+domainOf(w.policy)) { // not one of a former policy
-			found[host] = true
+		if name := u.Hostname(); domainOf(w.policy) == "" || strings.HasSuffix(name, "."+domainOf(w.policy)) { // not one of a former policy
+			found[name] = true
 		}
 	}
 	hosts := slices.Sorted(maps.Keys(found))
 	if err := w.point(ctx, hosts); err != nil {
 		return err
 	}
-	if w.ec2.names.change != "" {
+	if w.ec2.names.change != (host.Change{}) {
 		w.show.say("waiting until the servers of Route 53 have its names")
 	}
 	if err := w.ec2.cloud.Spread(ctx, w.ec2.machine, w.ec2.names.change); err != nil {

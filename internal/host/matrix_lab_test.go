@@ -51,7 +51,7 @@ func openAndClose(ctx context.Context, c *host.Cloud, preview string) error {
 	if err != nil {
 		return err
 	}
-	change, err := c.Point(ctx, m, []string{preview + "." + domain})
+	change, err := c.Point(ctx, m, preview, []string{preview + "." + domain})
 	if err == nil {
 		err = c.Spread(ctx, m, change)
 	}

@@ -30,80 +30,124 @@ func (e *TakenError) Hint() string {
 	return "remove the record if nobody needs it, or write another x-strake.previews.domain"
 }
 
-// claimable is a *TakenError for a name that is not for a preview.
+// claimable is a *TakenError for a name that is not for a preview, whichever lease or machine it had; "" is any of the project's.
 func (c *Cloud) claimable(n named, preview string) error {
+	others := preview != "" && n.mark.preview != preview && !strings.HasPrefix(n.mark.preview, sharedID) // which marks said that did not name the preview
 	switch {
 	case !n.marked && len(n.text)+len(n.address) > 0:
 		return &TakenError{n.host, "there is a record that strake did not write"}
-	case n.marked && (n.mark.project != c.Project || n.mark.preview != preview):
+	case n.marked && (n.mark.project != c.Project || others):
 		return &TakenError{n.host, fmt.Sprintf("it belongs to preview %s of project %s", n.mark.preview, n.mark.project)}
+	case n.marked && !c.isMine(n.mark):
+		return hinted("close preview "+n.mark.preview+" in region "+n.mark.region+", with that in x-strake.previews.ec2.region, or write another x-strake.previews.domain",
+			&TakenError{n.host, fmt.Sprintf("it belongs to preview %s of this project in region %s", n.mark.preview, n.mark.region)})
 	case !n.isPlain():
 		return &TakenError{n.host, "somebody put more beside strake's record"}
 	}
 	return nil
 }
 
-// Point has names lead to a machine: each of them a name of the domain. Beside each lies a TXT record that says whose it is, and a name at which
-// something lies without one is a *TakenError, with nothing changed. What of it Spread waits for is returned; "" is nothing.
+// isMine is whether a mark is the project's, of a machine of this region; one that does not say the region is.
+func (c *Cloud) isMine(m mark) bool {
+	return m.project == c.Project && (m.region == "" || m.region == c.Settings.Region)
+}
+
+// Change is what Point wrote and Spread waits for. The zero value is nothing.
+type Change struct {
+	id string
+	at time.Time // which the marks of its names have
+}
+
+// Point has names lead to a machine: each of them a name of the domain, for the preview that is the machine's or shares it. Beside each lies a TXT
+// record that says whose it is, and a name at which something lies without one is a *TakenError, with nothing changed. What of it Spread waits for is
+// returned.
 //
 // Names are made and moved by changes that say what is there before, so that of two who want one at once the second finds that of the first.
-func (c *Cloud) Point(ctx context.Context, m Machine, hosts []string) (change string, err error) {
+func (c *Cloud) Point(ctx context.Context, m Machine, preview string, hosts []string) (Change, error) {
 	if c.Domain == "" || len(hosts) == 0 {
-		return "", nil
+		return Change{}, nil
 	}
+	wanted := map[string]string{}
+	for _, host := range hosts {
+		if !isWithin(host, c.Domain) {
+			return Change{}, fmt.Errorf("%s is no name of %s", host, c.Domain)
+		}
+		wanted[host] = preview
+	}
+	now, err := c.look(ctx, m)
+	if err != nil {
+		return Change{}, err
+	}
+	m.pointed = now.pointed // by another command, or as its address was followed
+	return c.point(ctx, m, wanted)
+}
+
+// point is Point of names of several previews, each with its preview.
+func (c *Cloud) point(ctx context.Context, m Machine, wanted map[string]string) (change Change, err error) {
 	z, err := c.zone(ctx)
 	if err != nil {
-		return "", err
+		return Change{}, err
 	}
-	hosts = slices.Compact(slices.Sorted(slices.Values(hosts)))
+	hosts := slices.Sorted(maps.Keys(wanted))
+	address, known := m.pointsTo()
 	for range 5 {
+		change.at = c.Now().UTC()
 		var all []types.Change
 		for _, host := range hosts {
-			if !isWithin(host, c.Domain) {
-				return "", fmt.Errorf("%s is no name of %s", host, c.Domain)
-			}
 			n, err := c.lookUp(ctx, z, host)
+			if err == nil {
+				err = c.claimable(n, wanted[host])
+			}
 			if err != nil {
-				return "", err
+				return Change{}, err
 			}
-			if err := c.claimable(n, m.Preview); err != nil {
-				return "", err
-			}
+			is := mark{project: c.Project, preview: wanted[host], machine: m.Preview, lease: m.Lease, since: n.mark.since, region: c.Settings.Region}
 			// What is right already is written again until it is known that all servers have it: of a command that was killed nobody waited.
-			if m.pointed != m.Address || !n.leads(m.Address) || n.mark.lease != m.Lease {
-				all = append(append(all, n.removal()...), c.entry(host, m)...)
+			if address != m.Address || n.mark.since.After(known) || !n.leads(m.Address) || n.mark != is {
+				is.since = change.at
+				all = append(append(all, n.removal()...), entry(host, m.Address, is)...)
 			}
 		}
 		if len(all) == 0 {
-			return "", nil
+			return Change{}, nil
 		}
-		if change, err = c.change(ctx, z, all); err == nil || !isOther(err) {
+		if change.id, err = c.change(ctx, z, all); err == nil || !isOther(err) {
 			break
 		}
 	}
-	return change, explain("write the records of "+strings.Join(hosts, ", "), err)
+	if err != nil {
+		return Change{}, explain("write the records of "+strings.Join(hosts, ", "), err)
+	}
+	return change, nil
 }
 
 // entry are the changes that make a name.
-func (c *Cloud) entry(host string, m Machine) []types.Change {
+func entry(host, address string, m mark) []types.Change {
 	set := func(name string, kind types.RRType, value string) types.Change {
 		return types.Change{Action: types.ChangeActionCreate, ResourceRecordSet: &types.ResourceRecordSet{Name: &name, Type: kind, TTL: aws.Int64(recordTTL), ResourceRecords: []types.ResourceRecord{{Value: &value}}}}
 	}
-	return []types.Change{set(markPrefix+host, types.RRTypeTxt, mark{c.Project, m.Preview, m.Lease, c.Now()}.String()), set(host, types.RRTypeA, m.Address)}
+	return []types.Change{set(markPrefix+host, types.RRTypeTxt, m.String()), set(host, types.RRTypeA, address)}
 }
 
 // spreadPatience is how long the servers of a zone may take to have a change, which is a minute as a rule.
 const spreadPatience = 5 * time.Minute
 
-// Spread waits until a change of Point is at all servers of the zone, and writes that down. "" is no change.
-func (c *Cloud) Spread(ctx context.Context, m Machine, change string) error {
-	if change == "" {
+// Spread waits until a change of Point is at all servers of the zone, and writes down that names of its age are.
+func (c *Cloud) Spread(ctx context.Context, m Machine, change Change) error {
+	if change == (Change{}) {
 		return nil
 	}
-	if err := c.spread(ctx, change, spreadPatience); err != nil {
+	if err := c.spread(ctx, change.id, spreadPatience); err != nil {
 		return err
 	}
-	return c.Mark(ctx, m, map[string]string{TagPointed: m.Address, TagDomain: c.Domain})
+	return c.Mark(ctx, m, map[string]string{TagPointed: m.Address + " " + change.at.Format(time.RFC3339Nano), TagDomain: c.Domain})
+}
+
+// pointsTo is to which address the names of a machine are known to lead, those that were written until some time: of a younger one, as that of the next
+// preview on the machine, it is not known. The tag holds both, or less of one for which nobody waited.
+func (m Machine) pointsTo() (address string, known time.Time) {
+	address, at, _ := strings.Cut(m.pointed, " ")
+	return address, timeOf(at)
 }
 
 // nowhere is in TagPointed where names lead nowhere.
@@ -141,25 +185,29 @@ func (c *Cloud) recordsOf(ctx context.Context, m Machine) ([]Thing, error) {
 	return slices.DeleteFunc(all, func(t Thing) bool { return t.Preview != m.Preview || t.Lease != m.Lease }), err
 }
 
-// follow has the names of a machine lead to it that has another address than before.
+// follow has the names of a machine, of all previews on it, lead to it that has another address than before. It returns when they do.
 func (c *Cloud) follow(ctx context.Context, m Machine) error {
-	if c.Domain == "" || m.pointed == "" || m.pointed == m.Address {
+	if address, _ := m.pointsTo(); c.Domain == "" || m.pointed == "" || address == m.Address {
 		return nil
 	}
 	all, err := c.recordsOf(ctx, m)
 	if err != nil {
 		return err
 	}
-	var hosts []string
+	wanted := map[string]string{}
 	for _, t := range all {
 		if isWithin(t.ID, c.Domain) {
-			hosts = append(hosts, t.ID)
+			wanted[t.ID] = t.named.mark.preview
 		}
 	}
-	if _, err := c.Point(ctx, m, hosts); err != nil {
+	if len(wanted) == 0 {
+		return c.Mark(ctx, m, map[string]string{TagPointed: m.Address})
+	}
+	change, err := c.point(ctx, m, wanted)
+	if err != nil {
 		return err
 	}
-	return c.Mark(ctx, m, map[string]string{TagPointed: m.Address})
+	return c.Spread(ctx, m, change)
 }
 
 // claimNames writes the domain of a lease into its tags, so that its names are found whatever the settings say later. A domain without a zone is an error, and so is a
@@ -169,6 +217,10 @@ func (c *Cloud) claimNames(ctx context.Context, l Lease, tags map[string]string)
 		return nil
 	}
 	tags[TagDomain] = c.Domain
+	preview := l.Preview
+	if strings.HasPrefix(preview, sharedID) { // it is for one of whom the lease does not say
+		preview = ""
+	}
 	z, err := c.zone(ctx)
 	for _, host := range l.Hosts {
 		if err != nil {
@@ -176,7 +228,7 @@ func (c *Cloud) claimNames(ctx context.Context, l Lease, tags map[string]string)
 		}
 		var n named
 		if n, err = c.lookUp(ctx, z, host); err == nil {
-			err = c.claimable(n, l.Preview)
+			err = c.claimable(n, preview)
 		}
 	}
 	return err
@@ -195,7 +247,8 @@ func (c *Cloud) domains(machines []Machine, all []Thing) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// records are the project's names below some domains: those beside which it says so. A domain without a zone has none.
+// records are the project's names below some domains for machines of this region: those beside which it says so. Whose they are as things is what their
+// machine's tags say. A domain without a zone has none.
 func (c *Cloud) records(ctx context.Context, domains []string) (all []Thing, err error) {
 	seen := map[string]bool{}
 	for _, domain := range domains {
@@ -209,9 +262,9 @@ func (c *Cloud) records(ctx context.Context, domains []string) (all []Thing, err
 				return nil, err
 			}
 			for _, n := range group(z, sets) {
-				if key := z.id + " " + n.host; n.marked && n.mark.project == c.Project && !seen[key] {
+				if key := z.id + " " + n.host; n.marked && c.isMine(n.mark) && !seen[key] {
 					seen[key] = true
-					all = append(all, Thing{Kind: KindRecord, ID: n.host, Preview: n.mark.preview, Lease: n.mark.lease, Since: n.mark.since, named: n})
+					all = append(all, Thing{Kind: KindRecord, ID: n.host, Preview: n.mark.machine, Lease: n.mark.lease, Since: n.mark.since, named: n})
 				}
 			}
 		}
@@ -280,8 +333,7 @@ func (c *Cloud) Unname(ctx context.Context, m Machine, preview string) error {
 		return err
 	}
 	for _, t := range all {
-		label, _, _ := strings.Cut(t.ID, ".")
-		if label != preview && !strings.HasSuffix(label, "--"+preview) {
+		if t.named.mark.preview != preview {
 			continue
 		}
 		if _, err := c.removeRecord(ctx, t); err != nil {
@@ -304,7 +356,8 @@ func (c *Cloud) removeRecord(ctx context.Context, t Thing) (change string, err e
 		if n, err = c.lookUp(ctx, n.zone, n.host); err != nil {
 			return "", err
 		}
-		if !n.marked || n.mark.project != c.Project || n.mark.preview != t.Preview || n.mark.lease != t.Lease {
+		is := t.named.mark
+		if is.since = n.mark.since; !n.marked || n.mark != is {
 			return "", nil
 		}
 	}

@@ -71,7 +71,7 @@ func inDomain(o *host.Options) { o.Domain = domain }
 // point has names lead to a machine, and waits until they do.
 func point(t *testing.T, c *host.Cloud, m host.Machine, hosts ...string) {
 	t.Helper()
-	change, err := c.Point(t.Context(), m, hosts)
+	change, err := c.Point(t.Context(), m, m.Preview, hosts)
 	if err == nil {
 		err = c.Spread(t.Context(), m, change)
 	}
@@ -99,8 +99,8 @@ func TestPoint_WritesWhoseANameIsAndGoesWithIt(t *testing.T) {
 		t.Errorf("after Point the zone has %q, want both names and whose they are", said)
 	}
 	m, _ = host.Of(machinesOf(t, c), "pr-1")
-	if change, err := c.Point(t.Context(), m, []string{main, api}); err != nil || change != "" {
-		t.Errorf("the same Point again = %q, %v, want nothing changed", change, err)
+	if change, err := c.Point(t.Context(), m, m.Preview, []string{main, api}); err != nil || change != (host.Change{}) {
+		t.Errorf("the same Point again = %v, %v, want nothing changed", change, err)
 	}
 	f.Clear()
 	r, err := c.End(t.Context(), "pr-1")
@@ -146,7 +146,7 @@ func TestPoint_LeavesWhatIsNotOurs(t *testing.T) {
 	before := recordsIn(t, a, zone)
 	for _, label := range []string{"a", "b", "c", "d", "e"} {
 		var taken *host.TakenError
-		if _, err := c.Point(t.Context(), m, []string{label + "." + domain, "free." + domain}); !errors.As(err, &taken) || taken.Host != label+"."+domain {
+		if _, err := c.Point(t.Context(), m, m.Preview, []string{label + "." + domain, "free." + domain}); !errors.As(err, &taken) || taken.Host != label+"."+domain {
 			t.Errorf("Point(%s) = %v, want that it is taken", label, err)
 		}
 	}

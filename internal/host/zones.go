@@ -97,8 +97,10 @@ func (c *Cloud) sets(ctx context.Context, z zone, from string, within func(name 
 // mark is what the text beside a name says of it: records have no tags.
 type mark struct {
 	project, preview string
-	lease            int
+	machine          string // what stands for the preview in the tags of its machine: itself, or shared.1
+	lease            int    // the machine's
 	since            time.Time
+	region           string // of the machine: names are of an account, and machines of a region; "" is not said
 }
 
 // markPrefix is what a host's name has before it where its mark is. It is no name of a host, so that no other record is beside it.
@@ -109,7 +111,11 @@ const markVersion = "strake/1"
 
 // String is the mark as a TXT record has it.
 func (m mark) String() string {
-	return strconv.Quote(fmt.Sprintf("%s project=%s preview=%s lease=%d since=%s", markVersion, m.project, m.preview, m.lease, m.since.UTC().Format(time.RFC3339)))
+	text := fmt.Sprintf("%s project=%s preview=%s lease=%d since=%s region=%s", markVersion, m.project, m.preview, m.lease, m.since.UTC().Format(time.RFC3339Nano), m.region)
+	if m.machine != m.preview {
+		text += " machine=" + m.machine
+	}
+	return strconv.Quote(text)
 }
 
 // markOf reads a mark; ok is false for any other text.
@@ -127,7 +133,7 @@ func markOf(s types.ResourceRecordSet) (m mark, ok bool) {
 		key, value, _ := strings.Cut(f, "=")
 		has[key] = value
 	}
-	m = mark{project: has["project"], preview: has["preview"], since: timeOf(has["since"])}
+	m = mark{project: has["project"], preview: has["preview"], machine: cmp.Or(has["machine"], has["preview"]), since: timeOf(has["since"]), region: has["region"]}
 	m.lease, err = strconv.Atoi(has["lease"])
 	return m, err == nil && m.lease > 0 && m.project != "" && m.preview != "" && !m.since.IsZero()
 }
