@@ -47,6 +47,11 @@ var notCalled = map[string]string{
 	"ec2:DeleteVolume":                               "a machine may leave its disk",
 	"ec2:DeleteNetworkInterface":                     "and its network interface",
 	"ec2:UpdateSecurityGroupRuleDescriptionsIngress": "who needs SSH for longer says so",
+	"ec2:DeleteTags":                                 "previews that shared a machine leave it, whatever the placement is by now",
+	"scheduler:ListSchedules":                        "machines that slept have schedules, whatever scheduler is by now",
+	"scheduler:DeleteSchedule":                       "and theirs are removed",
+	"route53:ListHostedZones":                        "machines that were made with a domain have names, whatever the domain is by now",
+	"route53:ListResourceRecordSets":                 "and theirs are listed",
 }
 
 // TestInit_PrintsThePolicyThatPreviewsNeed: with it the whole life of a preview goes on, with one action less it does not, and it has none that nobody

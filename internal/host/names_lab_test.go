@@ -3,6 +3,7 @@
 package host_test
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 
+	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/fixtures/lab/awslab"
 	"github.com/strake-dev/strake/internal/host"
 )
@@ -220,4 +222,37 @@ func TestFollow_WaitsBeforeItSaysSo(t *testing.T) {
 			t.Errorf("after Follow the zone has\n%s\nwant %s at %s", said, preview, m.Address)
 		}
 	}
+}
+
+// TestLeastPolicy_LetsNamesOfTheDomainAlone, and says what is missing where the domain was taken back.
+func TestLeastPolicy_LetsNamesOfTheDomainAlone(t *testing.T) {
+	a := awslab.Start(t)
+	zoneOf(t, a, "example.com", false)
+	m := launch(t, cloudOf(t, a.Environ(), nil), leaseOf("pr-1", deadPID))
+	as := func(below string, change func(*host.Options)) *host.Cloud {
+		t.Helper()
+		text, err := json.Marshal(host.LeastPolicy(project, compose.PreviewSettings{Domain: below, EC2: options().Settings}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Enforce(t, string(text))
+		return cloudOf(t, a.Environ(), change)
+	}
+	c := as("Preview.example.com", inDomain)
+	point(t, c, m, "pr-1."+domain)
+	other := cloudOf(t, a.Environ(), func(o *host.Options) { o.Domain = "example.com" })
+	if _, err := other.Point(t.Context(), m, "pr-1", []string{"www.example.com"}); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		t.Errorf("Point at a name that is not below the domain = %v, want that it is denied", err)
+	}
+	none := as("", nil)
+	_, err := none.Sweep(t.Context(), nil)
+	var hint compose.Hinted
+	if err == nil || !strings.Contains(err.Error(), "remove record pr-1."+domain) || !errors.As(err, &hint) || !strings.Contains(hint.Hint(), "x-strake.previews.domain as it was") {
+		t.Errorf("Sweep where the domain was taken back = %v, want which name stays and the setting that is missing", err)
+	}
+	again := as(domain, inDomain)
+	if _, err := again.Sweep(t.Context(), nil); err != nil {
+		t.Errorf("Sweep with the domain = %v", err)
+	}
+	isEmpty(t, again)
 }

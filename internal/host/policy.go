@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/route53/types"
+
 	"github.com/strake-dev/strake/compose"
 )
 
@@ -32,6 +34,7 @@ type grant struct {
 	tagged   tagged
 	made     []string // the calls that make what is tagged, where ec2:CreateTags is allowed as a part of them alone
 	to       string   // of iam:PassRole: the service that gets the role
+	named    bool     // of records: only those that are a preview's, below the domain
 	when     func(compose.PreviewSettings) bool
 }
 
@@ -48,6 +51,7 @@ const (
 // Source: Service Authorization Reference, Amazon EC2, AWS Systems Manager; AWS KMS Developer Guide, AWS managed keys.
 func grants() []grant {
 	byDefault := func(s compose.PreviewSettings) bool { return s.EC2.AMI == "" }
+	// What settings asked for that are others by now is still listed, and removed where that can be allowed by itself.
 	asleep := func(s compose.PreviewSettings) bool { return s.EC2.Scheduler }
 	inDomain := func(s compose.PreviewSettings) bool { return s.Domain != "" }
 	return []grant{
@@ -74,14 +78,15 @@ func grants() []grant {
 		// An instance profile that the console made has the name of its role.
 		{sid: "GiveItsRole", service: "iam", actions: []string{"PassRole"}, resource: []string{"ROLE"}, to: "ec2.amazonaws.com",
 			when: func(s compose.PreviewSettings) bool { return s.EC2.Profile != "" }},
-		{sid: "Leave", service: "ec2", actions: []string{"DeleteTags"}, resource: []string{"instance/*"}, tagged: tagThere,
-			when: func(s compose.PreviewSettings) bool { return s.EC2.Placement == compose.PlacementShared }},
+		{sid: "Leave", service: "ec2", actions: []string{"DeleteTags"}, resource: []string{"instance/*"}, tagged: tagThere},
 		{sid: "Stop", service: "ec2", actions: []string{"StopInstances"}, resource: []string{"instance/*"}, tagged: tagThere, when: asleep},
-		{sid: "EndWhatSleeps", service: "scheduler", actions: []string{"CreateSchedule", "DeleteSchedule", "UpdateSchedule"}, resource: []string{"schedule/default/SCHEDULES*"}, when: asleep},
-		{sid: "ListSchedules", service: "scheduler", actions: []string{"ListSchedules"}, resource: []string{"*"}, when: asleep},
+		{sid: "EndWhatSleeps", service: "scheduler", actions: []string{"CreateSchedule", "UpdateSchedule"}, resource: []string{"schedule/default/SCHEDULES*"}, when: asleep},
+		{sid: "RemoveSchedules", service: "scheduler", actions: []string{"DeleteSchedule"}, resource: []string{"schedule/default/SCHEDULES*"}},
+		{sid: "ListSchedules", service: "scheduler", actions: []string{"ListSchedules"}, resource: []string{"*"}},
 		{sid: "GiveSchedulesTheirRole", service: "iam", actions: []string{"PassRole"}, resource: []string{"SCHEDULER"}, to: "scheduler.amazonaws.com", when: asleep},
-		{sid: "FindZone", service: "route53", actions: []string{"ListHostedZones"}, resource: []string{"*"}, when: inDomain},
-		{sid: "Name", service: "route53", actions: []string{"ChangeResourceRecordSets", "ListResourceRecordSets"}, resource: []string{"hostedzone/*"}, when: inDomain},
+		{sid: "FindZone", service: "route53", actions: []string{"ListHostedZones"}, resource: []string{"*"}},
+		{sid: "ListNames", service: "route53", actions: []string{"ListResourceRecordSets"}, resource: []string{"hostedzone/*"}},
+		{sid: "Name", service: "route53", actions: []string{"ChangeResourceRecordSets"}, resource: []string{"hostedzone/*"}, named: true, when: inDomain},
 		{sid: "WaitForNames", service: "route53", actions: []string{"GetChange"}, resource: []string{"change/*"}, when: inDomain},
 	}
 }
@@ -92,20 +97,20 @@ func LeastPolicy(project string, s compose.PreviewSettings) Policy {
 	p := Policy{Version: "2012-10-17"}
 	for _, g := range grants() {
 		if g.when == nil || g.when(s) {
-			p.Statement = append(p.Statement, g.statement(project, s.EC2))
+			p.Statement = append(p.Statement, g.statement(project, s))
 		}
 	}
 	return p
 }
 
 // statement is the grant for a project.
-func (g grant) statement(project string, s compose.EC2Settings) Statement {
+func (g grant) statement(project string, s compose.PreviewSettings) Statement {
 	out := Statement{Sid: g.sid, Effect: "Allow"}
 	for _, a := range g.actions {
 		out.Action = append(out.Action, g.service+":"+a)
 	}
 	for _, r := range g.resource {
-		out.Resource = append(out.Resource, g.arns(r, project, s)...)
+		out.Resource = append(out.Resource, g.arns(r, project, s.EC2)...)
 	}
 	equals := map[string][]string{}
 	if g.tagged != "" {
@@ -114,8 +119,8 @@ func (g grant) statement(project string, s compose.EC2Settings) Statement {
 	if g.made != nil {
 		equals["ec2:CreateAction"] = g.made
 	}
-	if slices.Contains(g.resource, "*") && s.Region != "" && g.service != "route53" {
-		equals["aws:RequestedRegion"] = []string{s.Region}
+	if slices.Contains(g.resource, "*") && s.EC2.Region != "" && g.service != "route53" {
+		equals["aws:RequestedRegion"] = []string{s.EC2.Region}
 	}
 	if g.to != "" {
 		equals["iam:PassedToService"] = []string{g.to}
@@ -123,7 +128,19 @@ func (g grant) statement(project string, s compose.EC2Settings) Statement {
 	if len(equals) > 0 {
 		out.Condition = map[string]map[string][]string{"StringEquals": equals}
 	}
+	if g.named {
+		out.Condition = onlyNamesOf(strings.ToLower(s.Domain))
+	}
 	return out
+}
+
+// onlyNamesOf is the condition that all records of a change are such as previews have, below a domain: a zone holds more.
+// Source: Amazon Route 53 Developer Guide, Using IAM policy conditions for fine-grained access control.
+func onlyNamesOf(domain string) map[string]map[string][]string {
+	return map[string]map[string][]string{
+		"ForAllValues:StringLike":   {"route53:ChangeResourceRecordSetsNormalizedRecordNames": {domain, "*." + domain}},
+		"ForAllValues:StringEquals": {"route53:ChangeResourceRecordSetsRecordTypes": {string(types.RRTypeA), string(types.RRTypeTxt)}},
+	}
 }
 
 // arns are the names of a grant's resource. The account is that of whom the policy is given to.

@@ -361,5 +361,9 @@ func (c *Cloud) removeRecord(ctx context.Context, t Thing) (change string, err e
 			return "", nil
 		}
 	}
+	if code := codeOf(err); code == "AccessDenied" && !isWithin(t.ID, c.Domain) {
+		return "", hinted("write x-strake.previews.domain as it was, for which strake init --iam ec2 prints what has to be allowed, or remove "+t.ID+" and "+markPrefix+t.ID+" by hand",
+			fmt.Errorf("remove record %s: %w", t.ID, err))
+	}
 	return "", explain("remove record "+t.ID, cmp.Or(err, error(&compose.HintedError{Err: errors.New("somebody changes it again and again"), Next: "run strake preview sync"})))
 }
