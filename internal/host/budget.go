@@ -97,7 +97,8 @@ func (c *Cloud) settle(ctx context.Context, m Machine) (Machine, error) {
 	}
 	if full := affords(before, c.Budget, c.Settings); full != nil {
 		c.note("machine %s: others were first, and the budget has no room for it", m.ID)
-		if _, err := c.End(ctx, m.Preview); err != nil {
+		mine := func(t Thing) bool { return t.Preview == m.Preview && t.Lease == m.Lease } // not what is remembered of its sleep
+		if _, err := c.end(ctx, mine); err != nil {
 			return m, fmt.Errorf("%w; end machine %s: %w", full, m.ID, err)
 		}
 		return Machine{}, full

@@ -87,12 +87,17 @@ func (c *Cloud) Forget(ctx context.Context, s Sleeper) error {
 	return err
 }
 
-// continued is a lease that goes on where that of a sleeper ended, and the number of the machine's: it does not last longer for a sleep.
+// continued is a lease that goes on where that of a sleeper ended, and the number of the machine's: it does not last longer for a sleep. What is left of
+// it has to be time enough for a machine to boot.
 func (c *Cloud) continued(ctx context.Context, l Lease, n int) (Lease, int, error) {
 	all, err := c.Sleepers(ctx, nil)
 	for _, s := range all {
 		if s.Preview != l.Preview {
 			continue
+		}
+		if left := s.Ends.Sub(c.Now()); left < leastSleep {
+			return l, n, &compose.HintedError{Err: fmt.Errorf("preview %s sleeps, and may last until %s at most: its machine would end itself while it starts", l.Preview, s.Ends.Local().Format("2006-01-02 15:04")),
+				Next: "strake preview close " + l.Preview + ", and open makes it anew"}
 		}
 		n = max(n, s.Lease+1)
 		if s.Ends.Before(l.Ends) {
