@@ -88,7 +88,6 @@ func (w *previewing) launch(ctx context.Context, s Streams, o previewOptions) er
 		}
 	}
 	done := w.ec2.phase(s, "launch")
-	w.ec2.names.preview = id
 	l := host.Lease{Preview: id, Commit: target.ID, Owner: owner(s, "preview open")}.For(s.Now(), cmp.Or(o.TTL, w.policy.TTL), w.policy.MaxAge)
 	if domain := domainOf(w.policy); domain != "" {
 		l.Hosts = []string{id + "." + domain} // of the main service; those of others are in the commit's file

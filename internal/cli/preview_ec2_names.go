@@ -19,9 +19,8 @@ import (
 
 // naming is how far the names of a preview are.
 type naming struct {
-	preview string      // its ID
-	hosts   []string    // that lead to its machine, or will
-	change  host.Change // for which servers of the zone it is waited
+	hosts  []string    // that lead to its machine, or will
+	change host.Change // for which servers of the zone it is waited
 }
 
 // domainOf is that below which previews on EC2 have names of the account's own; "" where a DNS service answers for them.
@@ -39,7 +38,7 @@ func (w *previewing) point(ctx context.Context, hosts []string) (err error) {
 	if slices.Equal(hosts, w.ec2.names.hosts) {
 		return nil
 	}
-	change, err := w.ec2.cloud.Point(ctx, w.ec2.machine, w.ec2.names.preview, hosts)
+	change, err := w.ec2.cloud.Point(ctx, w.ec2.machine, w.ec2.preview, hosts)
 	if err == nil {
 		w.ec2.names.hosts, w.ec2.names.change = hosts, change
 	}

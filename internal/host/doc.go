@@ -37,7 +37,7 @@ const (
 	// TagScheduled is when a schedule is to end it, RFC 3339: written before the schedule is made, and no once it was taken away.
 	TagScheduled = "dev.strake.scheduled"
 	TagDomain    = "dev.strake.domain"  // below which its names are; on whatever has tags
-	TagPointed   = "dev.strake.pointed" // the address to which they are known to lead; on instances
+	TagPointed   = "dev.strake.pointed" // the address to which they are known to lead, and since when; on instances
 	TagHourly    = "dev.strake.hourly"  // what it was estimated to cost an hour when it was launched
 )
 
