@@ -174,7 +174,8 @@ func (w *pushing) publish(ctx context.Context) error {
 		}
 	}
 	w.build.Inputs, w.build.Time = w.inputs, w.streams.Now().UTC().Truncate(time.Second)
-	return w.registry.Record(ctx, w.build)
+	w.build, err = w.registry.Record(ctx, w.build, false)
+	return err
 }
 
 // atOnce is how many images are sent at a time.
@@ -248,7 +249,7 @@ func (w *pushing) point(ctx context.Context) error {
 		o := promoteOptions{Project: w.options.Project, Environment: name, Commit: w.build.Commit}
 		m, _, err := w.move(ctx, quiet, o)
 		if err == nil && !m.IsDone() {
-			err = w.carryOut(ctx, quiet, o)
+			err = w.carryOut(ctx, quiet, o, m)
 		}
 		if err != nil {
 			return err

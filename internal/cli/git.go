@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // knownCommits is how far back seeds of earlier commits are looked for.
@@ -31,7 +32,8 @@ func ancestorsOf(ctx context.Context, s Streams, dir, commit string) []string {
 // the same.
 func git(ctx context.Context, s Streams, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"}, args...)...)
-	cmd.Env = append(append([]string{}, s.Environ...), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
+	cmd.Env = append(append([]string{}, s.Environ...), "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C")
+	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err
 }
@@ -45,6 +47,9 @@ func gitSaid(ctx context.Context, s Streams, dir string, args ...string) (string
 		if i := strings.LastIndexByte(said, '\n'); i >= 0 {
 			said = said[i+1:]
 		}
+		for len(args) > 2 && args[0] == "-c" {
+			args = args[2:]
+		}
 		err = fmt.Errorf("git %s: %s", args[0], strings.TrimPrefix(strings.TrimPrefix(said, "fatal: "), "error: "))
 	}
 	return out, err
@@ -55,9 +60,9 @@ type commitFacts struct{ ID, Tree, Author, Subject string }
 
 // factsOf reads what git says of a commit.
 func factsOf(ctx context.Context, s Streams, dir, commit string) (commitFacts, error) {
-	text, err := gitSaid(ctx, s, dir, "show", "--no-patch", "--format=%H%n%T%n%ae%n%s", "--end-of-options", commit)
-	lines := strings.SplitN(text, "\n", 4)
-	if err == nil && len(lines) != 4 {
+	text, err := gitSaid(ctx, s, dir, "-c", "log.showSignature=false", "show", "--no-patch", "--format=%H%n%T%n%ae%n%s%n.", "--end-of-options", commit)
+	lines := strings.Split(text, "\n")
+	if err == nil && len(lines) != 5 {
 		err = fmt.Errorf("git says of %s %q", commit, text)
 	}
 	if err != nil {
@@ -66,11 +71,15 @@ func factsOf(ctx context.Context, s Streams, dir, commit string) (commitFacts, e
 	return commitFacts{lines[0], lines[1], lines[2], lines[3]}, nil
 }
 
-// commitsBetween are the commits that one has and another one has not, the newest first and as people read them.
-func commitsBetween(ctx context.Context, s Streams, dir, before, after string) []string {
-	list, err := git(ctx, s, dir, "log", "--format=%h %s (%an)", "--end-of-options", before+".."+after)
-	if err != nil || list == "" {
-		return nil
+// commitsBetween are the commits that one has and another one has not, the newest first and as people read them. A commit that the repository has not is an
+// error.
+func commitsBetween(ctx context.Context, s Streams, dir, before, after string) ([]string, error) {
+	list, err := gitSaid(ctx, s, dir, "-c", "log.showSignature=false", "log", "--format=%h %s (%an)", "--end-of-options", before+".."+after)
+	if err != nil {
+		return nil, err
 	}
-	return strings.Split(list, "\n")
+	if list == "" {
+		return []string{}, nil
+	}
+	return strings.Split(list, "\n"), nil
 }

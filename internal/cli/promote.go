@@ -2,11 +2,15 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/release"
 )
 
@@ -78,14 +82,16 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 	if err != nil {
 		return err
 	}
-	m, _, err := r.move(ctx, s, o)
+	m, have, err := r.move(ctx, s, o)
 	if err != nil {
 		return err
 	}
-	if m.IsDone() {
-		return r.printMove(s, o, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images}, fmt.Sprintf("%s runs %s already; nothing to move", m.Environment, release.Short(m.Commit)))
+	if m.IsDone() && !o.Force {
+		if on, err := r.registry.IsOn(ctx, m); err != nil || on { // else it was moved by hand, which the move says
+			return errors.Join(err, r.printDone(s, o, m))
+		}
 	}
-	commits := r.printPlan(ctx, s, o, m)
+	commits := r.printPlan(ctx, s, o, m, have)
 	if err := r.check(ctx, s, o, m.Commit); err != nil {
 		return err
 	}
@@ -106,11 +112,12 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 			return err
 		}
 	}
-	return r.carryOut(ctx, s, o)
+	return r.carryOut(ctx, s, o, m)
 }
 
-// carryOut moves the tags while the environment is claimed, by what is so then.
-func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions) error {
+// carryOut moves the tags while the environment is claimed. What is moved is what was looked at and confirmed: where that is another one by then it is a
+// *release.ChangedError, and where somebody did it already nothing is left to do.
+func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, confirmed release.Move) error {
 	began := s.Now()
 	command := "promote " + o.Environment
 	if o.Back {
@@ -123,25 +130,39 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions) e
 	if claims.Remote == "" {
 		fmt.Fprintln(s.Err, "warning: the repository has no origin, so that two who promote at once are told only after they wrote")
 	}
+	o.Commit = confirmed.Commit // one back may be another one by then
 	var e release.Entry
 	var m release.Move
-	err = claims.Hold(ctx, o.Environment, func() error {
+	done := false
+	err = claims.Hold(ctx, o.Environment, func(ctx context.Context, still func(context.Context) error) error {
 		var have release.History
 		if m, have, err = r.move(ctx, s, o); err != nil {
 			return err
 		}
-		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now})
+		if done = m.IsDone() && !confirmed.IsDone(); done {
+			return nil
+		}
+		if err := m.Check(confirmed); err != nil {
+			return err
+		}
+		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now, Still: still})
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	if done {
+		return r.printDone(s, o, m)
+	}
 	text := fmt.Sprintf("%s runs %s: the tag %s of %s was moved in %s; strake rollback %s takes it back", e.Environment, release.Short(e.Commit), m.Tag, plural(len(e.Images), "service"), span(s.Now().Sub(began)), e.Environment)
 	return r.printMove(s, o, moveDocument{Environment: e.Environment, Action: e.Action, Commit: e.Commit, Images: e.Images, Before: m.Before, Time: e.Time}, text)
 }
 
-// enough is how many entries of a ledger tell what an environment runs.
-const enough = 20
+// printDone says that there is nothing to move.
+func (r *releasing) printDone(s Streams, o promoteOptions, m release.Move) error {
+	d := moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images}
+	return r.printMove(s, o, d, fmt.Sprintf("%s runs %s already; nothing to move", m.Environment, release.Short(m.Commit)))
+}
 
 // move is what is to be moved, as things are, and the ledger that says so.
 func (r *releasing) move(ctx context.Context, s Streams, o promoteOptions) (m release.Move, have release.History, err error) {
@@ -150,41 +171,83 @@ func (r *releasing) move(ctx context.Context, s Streams, o promoteOptions) (m re
 		return m, nil, err
 	}
 	if o.Back {
-		if have, err = r.registry.History(ctx, o.Environment, 0); err != nil {
-			return m, nil, err
-		}
-		m, err = release.Rollback(o.Environment, e, have, o.Steps, o.Commit)
-		return m, have, err
+		return r.back(ctx, s, o, e)
 	}
-	if have, err = r.registry.History(ctx, o.Environment, enough); err != nil {
+	last := func(h release.History) bool { return h.Tells(nil) }
+	if have, err = r.registry.History(ctx, o.Environment, last); err != nil {
 		return m, nil, err
 	}
 	var from release.History
 	if e.From != "" {
-		if from, err = r.registry.History(ctx, e.From, enough); err != nil {
+		if from, err = r.registry.History(ctx, e.From, last); err != nil {
 			return m, nil, err
 		}
 	}
 	commit := o.Commit
-	if runs, ok := from.Current(); commit == "" && ok {
-		commit = runs.Commit
-	} else if commit == "" && e.From != "" { // the policy says what there is instead
-		m, err = release.Promotion(o.Environment, e, have, from, release.Build{}, s.Now())
-		return m, have, err
-	} else if commit == "" {
-		at, err := r.source.DefaultBranch(ctx)
-		if err != nil {
+	if commit == "" {
+		if commit, err = r.next(ctx, e, have, from); err != nil {
 			return m, nil, err
 		}
-		commit = at.ID
 	}
-	b, err := r.build(ctx, commit)
-	if err != nil {
-		return m, nil, err
+	var b release.Build
+	if commit != "" { // else the policy says what there is instead
+		if b, err = r.build(ctx, commit); err != nil {
+			return m, nil, err
+		}
+	}
+	if services := slices.Collect(maps.Keys(b.Images)); len(have) > 0 && !have.Tells(services) { // one is new, or was away for a while
+		if have, err = r.registry.History(ctx, o.Environment, func(h release.History) bool {
+			return h.Tells(services) || h.Tells(nil) && len(h) >= recent
+		}); err != nil {
+			return m, nil, err
+		}
 	}
 	m, err = release.Promotion(o.Environment, e, have, from, b, s.Now())
 	return m, have, err
 }
+
+// recent is how many entries of a ledger are looked through for a service that the last release has not.
+const recent = 20
+
+// next is the commit that a promotion takes that names none; "" where the policy knows of none.
+func (r *releasing) next(ctx context.Context, e compose.EnvironmentSettings, have, from release.History) (string, error) {
+	if e.From != "" {
+		runs, ok := from.Current()
+		if !ok {
+			return "", nil
+		}
+		return release.Next(have, runs.Commit)
+	}
+	at, err := r.source.DefaultBranch(ctx)
+	if err != nil {
+		return "", err
+	}
+	return release.Next(have, at.ID)
+}
+
+// back is the move of a rollback. A ledger whose old entries were cleaned up is good for it where the release is among those that are left.
+func (r *releasing) back(ctx context.Context, s Streams, o promoteOptions, e compose.EnvironmentSettings) (m release.Move, have release.History, err error) {
+	plan := func(h release.History) (release.Move, error) {
+		return release.Rollback(o.Environment, e, h, o.Steps, o.Commit)
+	}
+	enough := release.EnoughFor(plan)
+	if o.Commit != "" && len(o.Commit) < fullCommit { // it may be more than one
+		enough = nil
+	}
+	have, err = r.registry.History(ctx, o.Environment, enough)
+	var broken *release.BrokenError
+	if err != nil && (!errors.As(err, &broken) || !release.EnoughFor(plan)(have)) {
+		return m, nil, err
+	}
+	if err != nil {
+		fmt.Fprintf(s.Err, "warning: %v\n", err)
+	}
+	m, err = plan(have)
+	return m, have, err
+}
+
+// fullCommit is how many digits a commit has at least.
+const fullCommit = 40
 
 // moveDocument is a move as --json prints it. Its names are stable.
 type moveDocument struct {
@@ -193,7 +256,7 @@ type moveDocument struct {
 	Commit      string            `json:"commit"`
 	Images      map[string]string `json:"images"`
 	Before      map[string]string `json:"before,omitempty"`
-	Commits     []string          `json:"commits,omitempty"`
+	Commits     []string          `json:"commits"`       // that a move would bring or take back; null where that is not known
 	Time        time.Time         `json:"time,omitzero"` // when it was done
 }
 
@@ -209,14 +272,12 @@ func (r *releasing) printMove(s Streams, o promoteOptions, d moveDocument, text 
 // mostCommits is how many commits a plan lists.
 const mostCommits = 20
 
-// printPlan says what a move would do, and returns the commits that it brings or takes back.
-func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, m release.Move) []string {
+// printPlan says what a move would do, and returns the commits that it brings or takes back; nil where git does not know them.
+func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, m release.Move, have release.History) (commits []string) {
 	to := s.Out
 	if o.JSON || !o.DryRun {
 		to = s.Err
 	}
-	have, _ := r.registry.History(ctx, m.Environment, enough) // it was read before
-	var commits []string
 	was := "nothing"
 	if last, ok := have.Last(); ok {
 		was = release.Short(last.Commit)
@@ -224,17 +285,22 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 		if m.Action == release.RolledBack {
 			from, till, verb = m.Commit, last.Commit, "takes back"
 		}
-		if commits = commitsBetween(ctx, s, r.dir, from, till); len(commits) > 0 {
-			defer func() {
+		var err error
+		commits, err = commitsBetween(ctx, s, r.dir, from, till)
+		defer func() {
+			switch {
+			case err != nil:
+				fmt.Fprintf(to, "%s ? commits: %v\n", verb, err)
+			case len(commits) > 0:
 				fmt.Fprintf(to, "%s %s:\n", verb, plural(len(commits), "commit"))
-				for _, c := range commits[:min(len(commits), mostCommits)] {
-					fmt.Fprintf(to, "  %s\n", harmless(c))
-				}
-				if more := len(commits) - mostCommits; more > 0 {
-					fmt.Fprintf(to, "  and %d more\n", more)
-				}
-			}()
-		}
+			}
+			for _, c := range commits[:min(len(commits), mostCommits)] {
+				fmt.Fprintf(to, "  %s\n", harmless(c))
+			}
+			if more := len(commits) - mostCommits; more > 0 {
+				fmt.Fprintf(to, "  and %d more\n", more)
+			}
+		}()
 	}
 	fmt.Fprintf(to, "%s (tag %s): %s → %s %s\n", m.Environment, m.Tag, was, release.Short(m.Commit), harmless(m.Subject))
 	if m.Resumes != nil {

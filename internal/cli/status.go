@@ -45,7 +45,7 @@ type environmentStatus struct {
 	Tag         string         `json:"tag"`
 	Release     *release.Entry `json:"release"` // null: none, or a move is begun and not done
 	Begun       *release.Entry `json:"begun"`   // which is not done
-	Next        []string       `json:"next"`    // commits of the environment that it comes from that it has not
+	Next        []string       `json:"next"`    // commits of the environment that it comes from that it has not; null where that is not known
 	Back        int            `json:"back"`    // how many releases it can go back
 }
 
@@ -63,7 +63,7 @@ func status(ctx context.Context, s Streams, o projectOptions, asJSON bool) error
 	ledgers := map[string]release.History{}
 	var all []environmentStatus
 	for _, name := range names {
-		h, err := r.registry.History(ctx, name, 0)
+		h, err := r.registry.History(ctx, name, nil)
 		var broken *release.BrokenError
 		if errors.As(err, &broken) && len(h) > 0 {
 			fmt.Fprintf(s.Err, "warning: %v\n", err)
@@ -80,11 +80,14 @@ func status(ctx context.Context, s Streams, o projectOptions, asJSON bool) error
 	}
 	rows := [][]string{{"ENVIRONMENT", "RELEASE", "SUBJECT", "SINCE", "BY", "NEXT", "BACK"}}
 	for _, e := range all {
-		row := []string{e.Environment, "none", "", "", "", plural(len(e.Next), "commit"), fmt.Sprint(e.Back)}
+		row := []string{e.Environment, "none", "", "", "", "?", fmt.Sprint(e.Back)}
+		if e.Next != nil {
+			row[5] = plural(len(e.Next), "commit")
+		}
 		if e.Release != nil {
 			row[1], row[2], row[3], row[4] = release.Short(e.Release.Commit), fmt.Sprintf("%.50s", harmless(e.Release.Subject)), roughly(s.Now().Sub(e.Release.Time)), harmless(e.Release.Actor)
 		} else if e.Begun != nil {
-			row[1], row[2], row[3], row[4] = "incomplete", "to "+release.Short(e.Begun.Commit)+": run strake promote "+e.Environment+" again", roughly(s.Now().Sub(e.Begun.Time)), harmless(e.Begun.Actor)
+			row[1], row[2], row[3], row[4] = "incomplete", "run "+e.Begun.Command(), roughly(s.Now().Sub(e.Begun.Time)), harmless(e.Begun.Actor)
 		}
 		rows = append(rows, row)
 	}
@@ -95,7 +98,7 @@ func status(ctx context.Context, s Streams, o projectOptions, asJSON bool) error
 func (r *releasing) statusOf(ctx context.Context, s Streams, name string, ledgers map[string]release.History) environmentStatus {
 	e := r.environments[name]
 	h := ledgers[name]
-	st := environmentStatus{Environment: name, Tag: e.Tag, Next: []string{}}
+	st := environmentStatus{Environment: name, Tag: e.Tag}
 	if current, ok := h.Current(); ok {
 		st.Release = &current
 	}
@@ -112,7 +115,7 @@ func (r *releasing) statusOf(ctx context.Context, s Streams, name string, ledger
 			from, known = runs.Commit, true
 		}
 		if known {
-			st.Next = append(st.Next, commitsBetween(ctx, s, r.dir, last.Commit, from)...)
+			st.Next, _ = commitsBetween(ctx, s, r.dir, last.Commit, from) // a commit that the repository has not is none that is known
 		}
 	}
 	return st
@@ -127,7 +130,7 @@ func releases(ctx context.Context, s Streams, o projectOptions, name string, asJ
 	if _, err := r.environment(name); err != nil {
 		return err
 	}
-	h, err := r.registry.History(ctx, name, 0)
+	h, err := r.registry.History(ctx, name, nil)
 	if len(h) == 0 && err != nil {
 		return err
 	}

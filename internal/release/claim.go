@@ -13,17 +13,21 @@ import (
 
 // Claims are how one move of an environment at a time is had: a reference of the project's origin, which git makes only where there is none.
 type Claims struct {
-	// Git runs git in the project's repository and returns what it prints.
+	// Git runs git in the project's repository and returns what it prints. It asks for no password.
 	Git func(ctx context.Context, args ...string) (string, error)
 	// Remote is the name of the origin; "" where there is none, and then nothing is claimed.
 	Remote string
 	Owner  compose.Owner
-	Alive  func(compose.Owner) bool
+	Alive  func(compose.Owner) bool // whether an owner on this machine may still be at work
 	Now    func() time.Time
 }
 
-// claimAge is how old a claim of another machine may be until its owner is taken for gone: a move takes seconds.
-const claimAge = time.Hour
+// How long what has to do with claims may take.
+const (
+	gitLimit  = 2 * time.Minute  // a git command: one whose remote does not answer must not hold a claim for ever
+	moveLimit = 20 * time.Minute // what is done while a claim is held: moves take seconds
+	claimAge  = time.Hour        // a claim of this age is taken for one whose owner is gone
+)
 
 // HeldError is returned where another moves the environment. It is compose.ErrHeld.
 type HeldError struct {
@@ -46,26 +50,69 @@ func (e *HeldError) Hint() string {
 
 func claimRef(environment string) string { return "refs/strake/claims/" + environment }
 
-// Hold calls do while the claim of an environment is held. Where another holds it, it is *HeldError.
-func (c Claims) Hold(ctx context.Context, environment string, do func() error) (err error) {
+// Hold calls do while the claim of an environment is held, at most for some minutes. still is an error where the claim is another's by now. Where another
+// holds it, Hold returns a *HeldError.
+func (c Claims) Hold(ctx context.Context, environment string, do func(ctx context.Context, still func(context.Context) error) error) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, moveLimit, fmt.Errorf("moving %s took more than %s", environment, moveLimit))
+	defer cancel()
 	if c.Remote == "" {
-		return do()
+		return do(ctx, func(context.Context) error { return nil })
 	}
 	id, err := c.object(ctx)
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", environment, err)
 	}
-	if err := c.take(ctx, environment, id); err != nil {
+	err = c.take(ctx, environment, id)
+	var held *HeldError
+	if errors.As(err, &held) {
 		return err
 	}
-	defer func() {
+	defer func() { // also of one that was not had: the answer may be what was lost
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		if giveErr := c.drop(ctx, environment, id); giveErr != nil {
-			err = errors.Join(err, fmt.Errorf("give back the claim of %s: %w", environment, giveErr))
+		if dropErr := c.drop(ctx, environment, id); dropErr != nil {
+			if there, lookErr := c.there(ctx, environment); lookErr != nil || there == id {
+				err = errors.Join(err, fmt.Errorf("give back the claim of %s: %w", environment, dropErr))
+			}
 		}
 	}()
-	return do()
+	if err != nil {
+		return err
+	}
+	return do(ctx, func(ctx context.Context) error { return c.still(ctx, environment, id) })
+}
+
+// still is an error where a claim is not id any more.
+func (c Claims) still(ctx context.Context, environment, id string) error {
+	there, err := c.there(ctx, environment)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look at the claim of %s: %w", environment, err)
+	case there == id:
+		return nil
+	case there == "":
+		return &compose.HintedError{Err: fmt.Errorf("the claim of %s was taken away: %w", environment, compose.ErrHeld), Next: "look at strake status"}
+	}
+	owner, err := c.ownerOf(ctx, claimRef(environment), there)
+	return errors.Join(err, &HeldError{environment, c.Remote, owner})
+}
+
+// there is the claim of an environment; "" for none.
+func (c Claims) there(ctx context.Context, environment string) (id string, err error) {
+	list, err := c.git(ctx, "ls-remote", "--quiet", "--", c.Remote, claimRef(environment))
+	id, _, _ = strings.Cut(list, "\t")
+	return id, err
+}
+
+// git is Git, which ends.
+func (c Claims) git(ctx context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, gitLimit, fmt.Errorf("git %s took more than %s", args[0], gitLimit))
+	defer cancel()
+	out, err := c.Git(ctx, args...)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return out, err
 }
 
 // object is a commit without files that says who claims.
@@ -74,52 +121,60 @@ func (c Claims) object(ctx context.Context) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	tree, err := c.Git(ctx, "hash-object", "-w", "-t", "tree", "/dev/null")
+	tree, err := c.git(ctx, "hash-object", "-w", "-t", "tree", "/dev/null")
 	if err != nil {
 		return "", err
 	}
-	return c.Git(ctx, "-c", "user.name=strake", "-c", "user.email=strake@localhost", "-c", "commit.gpgSign=false", "commit-tree", tree, "-m", string(text))
+	return c.git(ctx, "-c", "user.name=strake", "-c", "user.email=strake@localhost", "-c", "commit.gpgSign=false", "commit-tree", tree, "-m", string(text))
 }
 
 // take makes the reference. One whose owner is known to be gone is taken away first.
 func (c Claims) take(ctx context.Context, environment, id string) error {
 	ref := claimRef(environment)
-	for range 3 {
-		_, pushErr := c.Git(ctx, "push", "--quiet", "--no-verify", "--force-with-lease="+ref+":", "--", c.Remote, id+":"+ref)
+	var pushErr error
+	for range 5 {
+		_, pushErr = c.git(ctx, "push", "--quiet", "--no-verify", "--force-with-lease="+ref+":", "--", c.Remote, id+":"+ref)
 		if pushErr == nil {
 			return nil
 		}
-		list, err := c.Git(ctx, "ls-remote", "--quiet", "--", c.Remote, ref)
+		there, err := c.there(ctx, environment)
 		if err != nil {
 			return fmt.Errorf("claim %s: %w", environment, err)
 		}
-		there, _, _ := strings.Cut(list, "\t")
+		if there == id { // the answer was lost
+			return nil
+		}
 		if there == "" { // given back meanwhile, or it cannot be pushed to
-			if list, err = c.Git(ctx, "ls-remote", "--quiet", "--", c.Remote, ref); err == nil && list == "" {
-				return &compose.HintedError{Err: fmt.Errorf("claim %s: %w", environment, pushErr), Next: "whoever promotes has to be allowed to push " + ref + " to " + c.Remote}
-			}
 			continue
 		}
+		pushErr = nil
 		owner, err := c.ownerOf(ctx, ref, there)
 		if err != nil {
+			if again, lookErr := c.there(ctx, environment); lookErr == nil && again != there {
+				continue
+			}
 			return fmt.Errorf("claim %s: %w", environment, err)
 		}
-		if c.Alive(owner) && c.Now().Sub(owner.Since) < claimAge {
+		isDead := owner.Host == c.Owner.Host && !c.Alive(owner) // machines made from one image may be called the same, and those of CI are
+		if !isDead && c.Now().Sub(owner.Since) < claimAge {
 			return &HeldError{environment, c.Remote, owner}
 		}
 		if err := c.drop(ctx, environment, there); err != nil {
 			continue // somebody else did
 		}
 	}
+	if pushErr != nil {
+		return &compose.HintedError{Err: fmt.Errorf("claim %s: %w", environment, pushErr), Next: "whoever promotes has to be allowed to push " + ref + " to " + c.Remote}
+	}
 	return fmt.Errorf("claim %s: %s changes while it is claimed", environment, ref)
 }
 
 // ownerOf is who made a claim; one that cannot be read is nobody's.
 func (c Claims) ownerOf(ctx context.Context, ref, id string) (owner compose.Owner, err error) {
-	if _, err := c.Git(ctx, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--", c.Remote, ref); err != nil {
+	if _, err := c.git(ctx, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--", c.Remote, ref); err != nil {
 		return owner, err
 	}
-	text, err := c.Git(ctx, "show", "--no-patch", "--format=%B", "--end-of-options", id)
+	text, err := c.git(ctx, "show", "--no-patch", "--format=%B", "--end-of-options", id)
 	if err != nil {
 		return owner, err
 	}
@@ -130,6 +185,6 @@ func (c Claims) ownerOf(ctx context.Context, ref, id string) (owner compose.Owne
 // drop takes a claim away, if it is still that one.
 func (c Claims) drop(ctx context.Context, environment, id string) error {
 	ref := claimRef(environment)
-	_, err := c.Git(ctx, "push", "--quiet", "--no-verify", "--force-with-lease="+ref+":"+id, "--", c.Remote, ":"+ref)
+	_, err := c.git(ctx, "push", "--quiet", "--no-verify", "--force-with-lease="+ref+":"+id, "--", c.Remote, ":"+ref)
 	return err
 }

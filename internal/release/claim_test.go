@@ -48,7 +48,7 @@ func TestClaims_OneOfEightWins(t *testing.T) {
 		all.Go(func() {
 			mine := c
 			mine.Owner.PID = i + 1
-			err := mine.Hold(t.Context(), "prod", func() error {
+			err := mine.Hold(t.Context(), "prod", func(context.Context, func(context.Context) error) error {
 				winners.Add(1)
 				<-release1
 				return nil
@@ -68,14 +68,14 @@ func TestClaims_OneOfEightWins(t *testing.T) {
 	if winners.Load() != 1 || held.Load() != 7 {
 		t.Errorf("%d held the claim and %d were told who does, want 1 and 7", winners.Load(), held.Load())
 	}
-	if err := c.Hold(t.Context(), "prod", func() error { return nil }); err != nil {
+	if err := c.Hold(t.Context(), "prod", func(context.Context, func(context.Context) error) error { return nil }); err != nil {
 		t.Errorf("Hold after all = %v", err)
 	}
 }
 
 func TestClaims_OfTheDeadAreTaken(t *testing.T) {
 	c := claims(t)
-	for name, owner := range map[string]compose.Owner{"dead": {PID: 99, Since: time.Now()}, "long ago": {PID: 1, Since: time.Now().Add(-2 * time.Hour)}} {
+	for name, owner := range map[string]compose.Owner{"dead": {PID: 99, Host: "laptop", Since: time.Now()}, "long ago": {PID: 1, Since: time.Now().Add(-2 * time.Hour)}} {
 		dead := c
 		dead.Owner = owner
 		leave := errors.New("killed")
@@ -86,13 +86,78 @@ func TestClaims_OfTheDeadAreTaken(t *testing.T) {
 			}
 			return c.Git(t.Context(), args...)
 		}
-		if err := dead.Hold(t.Context(), "prod", func() error { kill(); return nil }); !errors.Is(err, leave) {
+		if err := dead.Hold(t.Context(), "prod", func(context.Context, func(context.Context) error) error { kill(); return nil }); !errors.Is(err, leave) {
 			t.Fatalf("%s: Hold that is killed = %v", name, err)
 		}
 		done := false
-		if err := c.Hold(t.Context(), "prod", func() error { done = true; return nil }); err != nil || !done {
+		if err := c.Hold(t.Context(), "prod", func(context.Context, func(context.Context) error) error { done = true; return nil }); err != nil || !done {
 			t.Errorf("%s: Hold after it = %v", name, err)
 		}
 		kill()
+	}
+}
+
+func TestClaims_OfTheDeadOnAnotherMachineAreHeld(t *testing.T) {
+	c := claims(t)
+	other := c
+	other.Owner.PID, other.Owner.Host = 99, "runner"
+	err := other.Hold(t.Context(), "prod", func(ctx context.Context, _ func(context.Context) error) error {
+		return c.Hold(ctx, "prod", func(context.Context, func(context.Context) error) error { return nil })
+	})
+	var held *release.HeldError
+	if !errors.As(err, &held) || held.Owner.Host != "runner" {
+		t.Errorf("Hold while a process of another machine does, whose number is nobody's here = %v, want a HeldError", err)
+	}
+}
+
+func TestClaims_WhoseAnswerWasLost(t *testing.T) {
+	c := claims(t)
+	lost, deaf := c, c
+	lost.Git = func(ctx context.Context, args ...string) (string, error) {
+		out, err := c.Git(ctx, args...)
+		if args[0] == "push" && strings.HasSuffix(args[3], ":") {
+			err = errors.Join(err, errCut)
+		}
+		return out, err
+	}
+	done := false
+	if err := lost.Hold(t.Context(), "prod", func(context.Context, func(context.Context) error) error { done = true; return nil }); err != nil || !done {
+		t.Errorf("Hold of a claim that was made though the answer was lost = %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	deaf.Git = func(ctx context.Context, args ...string) (string, error) {
+		if args[0] == "ls-remote" {
+			cancel()
+			return "", errCut
+		}
+		return lost.Git(ctx, args...)
+	}
+	if err := deaf.Hold(ctx, "prod", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Hold of a claim that is interrupted before it is known = %v, want %v", err, context.Canceled)
+	}
+	if list, err := c.Git(t.Context(), "ls-remote", "origin"); err != nil || list != "" {
+		t.Errorf("after it the origin has %q, %v, want no claim", list, err)
+	}
+}
+
+func TestClaims_ThatAreTakenAwayAreNoneAnyMore(t *testing.T) {
+	c := claims(t)
+	err := c.Hold(t.Context(), "prod", func(ctx context.Context, still func(context.Context) error) error {
+		if err := still(ctx); err != nil {
+			t.Errorf("still while it is held = %v", err)
+		}
+		if _, err := c.Git(ctx, "push", "-q", "origin", ":refs/strake/claims/prod"); err != nil {
+			t.Fatal(err)
+		}
+		if err := still(ctx); !errors.Is(err, compose.ErrHeld) {
+			t.Errorf("still after it was taken away = %v, want ErrHeld", err)
+		}
+		other := c
+		other.Owner.User = "eve"
+		return other.Hold(ctx, "prod", func(ctx context.Context, _ func(context.Context) error) error { return still(ctx) })
+	})
+	var held *release.HeldError
+	if !errors.As(err, &held) || held.Owner.User != "eve" {
+		t.Errorf("still after another took it = %v, want a HeldError", err)
 	}
 }

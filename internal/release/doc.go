@@ -9,8 +9,8 @@
 package release
 
 import (
+	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -78,6 +78,11 @@ func (h History) Begun() (Entry, bool) {
 	return Entry{}, false
 }
 
+// Command is what completes a move that was begun.
+func (e Entry) Command() string {
+	return "strake " + string(e.Action) + " " + e.Environment + " " + Short(e.Commit)
+}
+
 // Last is the last move that was done, whatever was begun since.
 func (h History) Last() (Entry, bool) {
 	for _, e := range h {
@@ -88,20 +93,54 @@ func (h History) Last() (Entry, bool) {
 	return Entry{}, false
 }
 
+// unfinished are the moves that were begun since the last that was done, the newest first.
+func (h History) unfinished() []Entry {
+	if i := slices.IndexFunc(h, func(e Entry) bool { return e.Done }); i >= 0 {
+		h = h[:i]
+	}
+	return h
+}
+
+// Tells is whether the history, as far as it was read, says of each of these services which image it has: enough to promote.
+func (h History) Tells(services []string) bool {
+	_, ok := h.Last()
+	had := h.images()
+	return ok && !slices.ContainsFunc(services, func(s string) bool { return had[s] == "" })
+}
+
+// images are those that the environment has by service: of each of the last move that was done and had it.
+func (h History) images() map[string]string {
+	var all map[string]string
+	for _, e := range slices.Backward(h.Releases()) {
+		if all == nil {
+			all = map[string]string{}
+		}
+		maps.Copy(all, e.Images)
+	}
+	return all
+}
+
 // Releases are the moves that were done, the newest first; the first is the one that counts.
 func (h History) Releases() []Entry {
 	return slices.DeleteFunc(slices.Clone(h), func(e Entry) bool { return !e.Done })
 }
 
 // Line is the release that counts and those to which one can go back from it, in that order: a rollback takes the releases after the one that it goes to
-// from the line, though not from the history.
+// from the line, though not from the history. Of a history that is not read to its first entry it is the part that is sure.
 func (h History) Line() []Entry {
+	isWhole := len(h) > 0 && h[len(h)-1].Number <= 1
 	var line []Entry // the oldest first
 	for _, e := range slices.Backward(h.Releases()) {
-		same := func(other Entry) bool { return other.Commit == e.Commit }
-		if i := slices.IndexFunc(line, same); i >= 0 && e.Action == RolledBack {
+		i := len(line) - 1
+		for i >= 0 && line[i].Commit != e.Commit {
+			i--
+		}
+		switch {
+		case e.Action == RolledBack && i >= 0:
 			line = line[:i]
-		} else if len(line) > 0 && same(line[len(line)-1]) {
+		case e.Action == RolledBack && !isWhole: // to one that was not read: what is before it now is not known
+			line = nil
+		case len(line) > 0 && i == len(line)-1:
 			line = line[:len(line)-1]
 		}
 		line = append(line, e)
@@ -113,10 +152,8 @@ func (h History) Line() []Entry {
 // Short is a commit as people read it.
 func Short(commit string) string { return commit[:min(len(commit), 7)] }
 
-// isCommit is whether commit is what somebody means who writes text.
-func isCommit(commit, text string) bool {
-	return len(text) >= 4 && strings.HasPrefix(commit, strings.ToLower(text))
-}
+// shortest is how many digits of a commit name it at least.
+const shortest = 7
 
 // tagBefore is the tag that holds what an environment's tag pointed to before its last move; tagKept holds one of its releases.
 func tagBefore(tag string) string               { return "prev-" + tag }

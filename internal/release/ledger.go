@@ -1,17 +1,24 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
+	"strings"
+	"unicode"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
 )
 
 // annotation is where an artifact of the ledger holds what it says, as JSON: in its manifest, so that one request reads it. Its blobs are the same for all.
@@ -46,22 +53,30 @@ func valueOf(m manifest, value any) error {
 	return json.Unmarshal([]byte(text), value)
 }
 
-// Tags of the ledger's repository.
+// Tags of the ledger's repository. No environment has a dot in its name.
 func tagOfBuild(commit string) string     { return "build-" + commit }
 func tagOfTree(tree string) string        { return "tree-" + tree }
 func tagOfHead(environment string) string { return "ledger-" + environment }
 func tagOfEntry(environment string, n int) string {
-	return "ledger-" + environment + "-" + strconv.Itoa(n)
+	return "ledger-" + environment + "." + strconv.Itoa(n)
 }
 
 // Build is what was built of a commit, in full. None is ErrAbsent.
 func (r *Registry) Build(ctx context.Context, commit string) (Build, error) {
-	return r.build(ctx, tagOfBuild(commit))
+	b, err := r.build(ctx, tagOfBuild(commit))
+	if err == nil && b.Commit != commit {
+		err = r.wrong(tagOfBuild(commit), "it is of "+Short(line(b.Commit)))
+	}
+	return b, err
 }
 
 // BuildOfTree is the last clean build of a commit with these files. None is ErrAbsent.
 func (r *Registry) BuildOfTree(ctx context.Context, tree string) (Build, error) {
-	return r.build(ctx, tagOfTree(tree))
+	b, err := r.build(ctx, tagOfTree(tree))
+	if err == nil && (b.Tree != tree || b.Dirty) {
+		err = r.wrong(tagOfTree(tree), "it is of other files")
+	}
+	return b, err
 }
 
 func (r *Registry) build(ctx context.Context, tag string) (b Build, err error) {
@@ -70,23 +85,39 @@ func (r *Registry) build(ctx context.Context, tag string) (b Build, err error) {
 		return b, err
 	}
 	if err := valueOf(m, &b); err != nil {
-		return b, fmt.Errorf("read what was built from %s of %s/%s: %w", tag, r.Path, LedgerRepository, err)
+		return b, r.wrong(tag, err.Error())
+	}
+	b.Subject, b.Author, b.Branch, b.Actor = line(b.Subject), line(b.Author), line(b.Branch), line(b.Actor)
+	if why := wrongImages(b.Commit, b.Images); why != "" {
+		return b, r.wrong(tag, why)
 	}
 	return b, nil
 }
 
-// Record writes down what was built. It comes after all images have their tags: a build that is recorded is whole.
-func (r *Registry) Record(ctx context.Context, b Build) error {
+// wrong is the error for a record that says what strake does not write.
+func (r *Registry) wrong(tag, why string) error {
+	return &compose.HintedError{Err: fmt.Errorf("the record %s of %s/%s: %s", tag, r.Path, LedgerRepository, why), Next: whoMayWrite}
+}
+
+// Record writes down what was built, and returns what is written there then. It comes after all images have their tags: a build that is recorded is whole.
+// One that is there already is not replaced unless that is said, so that those who build the same commit at once have the same images of it.
+func (r *Registry) Record(ctx context.Context, b Build, replace bool) (Build, error) {
+	if there, err := r.Build(ctx, b.Commit); !errors.Is(err, ErrAbsent) && !replace {
+		return there, err
+	}
 	image, err := artifact(b)
 	if err != nil {
-		return err
+		return b, err
 	}
-	tags := []string{tagOfBuild(b.Commit)}
-	if !b.Dirty && b.Tree != "" {
-		tags = append(tags, tagOfTree(b.Tree))
+	if _, err := r.put(ctx, LedgerRepository, image, tagOfBuild(b.Commit)); err != nil {
+		return b, err
 	}
-	_, err = r.put(ctx, LedgerRepository, image, tags...)
-	return err
+	there, err := r.Build(ctx, b.Commit)
+	if err != nil || b.Dirty || b.Tree == "" || !maps.Equal(there.Images, b.Images) {
+		return there, err
+	}
+	_, err = r.put(ctx, LedgerRepository, image, tagOfTree(b.Tree))
+	return there, err
 }
 
 // BrokenError is returned where a ledger does not hang together: something was removed from it or put into it.
@@ -103,59 +134,69 @@ func (e *BrokenError) Error() string {
 
 // Hint is what to look at.
 func (e *BrokenError) Hint() string {
-	return "find out who may write to, or clean up, the repository " + LedgerRepository + " of the registry"
+	return whoMayWrite
 }
 
-// History reads the ledger of an environment, at most so many entries; 0 is all. A chain that does not hang together is a *BrokenError, with what
-// could be read of it.
-func (r *Registry) History(ctx context.Context, environment string, most int) (History, error) {
-	head, err := r.read(ctx, LedgerRepository, tagOfHead(environment))
+const whoMayWrite = "find out who may write to, or clean up, the repository " + LedgerRepository + " of the registry"
+
+// History reads the ledger of an environment from its newest entry until what was read is enough; nil is all. A chain that does not hang together is
+// a *BrokenError, with what could be read of it.
+func (r *Registry) History(ctx context.Context, environment string, enough func(History) bool) (History, error) {
+	e, err := r.newest(ctx, environment)
 	if errors.Is(err, ErrAbsent) {
-		head, err = r.read(ctx, LedgerRepository, tagOfEntry(environment, 1)) // who wrote the first may have been cut off
-		if errors.Is(err, ErrAbsent) {
-			return nil, nil
-		}
+		return nil, nil
 	}
-	if err != nil {
+	broken := err
+	if e.digest == "" {
 		return nil, err
 	}
 	var h History
-	e, err := entryOf(head, environment, 0)
-	if err != nil {
-		return nil, err
-	}
-	for { // the head's tag comes last, and may be behind
-		m, err := r.read(ctx, LedgerRepository, tagOfEntry(environment, e.Number+1))
-		if errors.Is(err, ErrAbsent) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		next, err := entryOf(m, environment, e.Number+1)
-		if err != nil {
-			return nil, err
-		}
-		if next.Previous != e.digest {
-			return nil, &BrokenError{environment, next.Number, "it does not follow " + e.digest}
-		}
-		e = next
-	}
 	for {
 		h = append(h, e)
-		if e.Number == 1 && e.Previous == "" || len(h) == most {
-			return h, nil
+		if e.Number == 1 || enough != nil && enough(h) {
+			return h, broken
 		}
 		m, err := r.read(ctx, LedgerRepository, e.Previous)
 		if errors.Is(err, ErrAbsent) {
-			return h, &BrokenError{environment, e.Number - 1, "the registry does not have it any more"}
+			return h, cmp.Or(broken, error(&BrokenError{environment, e.Number - 1, "the registry does not have it any more"}))
 		}
 		if err != nil {
 			return h, err
 		}
 		if e, err = entryOf(m, environment, e.Number-1); err != nil {
-			return h, err
+			return h, cmp.Or(broken, err)
 		}
+	}
+}
+
+// newest is the newest entry of a ledger; none is ErrAbsent. Where what follows it does not hang together with it, it is returned with a *BrokenError.
+func (r *Registry) newest(ctx context.Context, environment string) (e Entry, err error) {
+	head, err := r.read(ctx, LedgerRepository, tagOfHead(environment))
+	if errors.Is(err, ErrAbsent) {
+		head, err = r.read(ctx, LedgerRepository, tagOfEntry(environment, 1)) // who wrote the first may have been cut off
+	}
+	if err != nil {
+		return e, err
+	}
+	if e, err = entryOf(head, environment, 0); err != nil {
+		return Entry{}, err
+	}
+	for { // the head's tag comes last, and may be behind
+		m, err := r.read(ctx, LedgerRepository, tagOfEntry(environment, e.Number+1))
+		if errors.Is(err, ErrAbsent) {
+			return e, nil
+		}
+		if err != nil {
+			return Entry{}, err
+		}
+		next, err := entryOf(m, environment, e.Number+1)
+		if err == nil && next.Previous != e.digest {
+			err = &BrokenError{environment, next.Number, "it does not follow " + e.digest}
+		}
+		if err != nil {
+			return e, err
+		}
+		e = next
 	}
 }
 
@@ -165,14 +206,49 @@ func entryOf(m manifest, environment string, number int) (Entry, error) {
 	if err := valueOf(m, &e); err != nil {
 		return e, &BrokenError{environment, number, err.Error()}
 	}
-	e.digest = m.digest
+	e.digest, e.Subject, e.Actor = m.digest, line(e.Subject), line(e.Actor)
+	why := wrongImages(e.Commit, e.Images)
 	switch {
 	case e.Environment != environment:
-		return e, &BrokenError{environment, number, fmt.Sprintf("it is one of %q", e.Environment)}
-	case number > 0 && e.Number != number, e.Number < 1, (e.Number == 1) != (e.Previous == ""):
-		return e, &BrokenError{environment, number, fmt.Sprintf("it has the number %d", e.Number)}
+		why = fmt.Sprintf("it is one of %q", e.Environment)
+	case number > 0 && e.Number != number, e.Number < 1, (e.Number == 1) != (e.Previous == ""), e.Previous != "" && !digestName.MatchString(e.Previous):
+		why = fmt.Sprintf("it has the number %d and follows %q", e.Number, e.Previous)
+	case e.Action != Promoted && e.Action != RolledBack:
+		why = fmt.Sprintf("it tells of %q", e.Action)
+	}
+	if why != "" {
+		return e, &BrokenError{environment, number, why}
 	}
 	return e, nil
+}
+
+var (
+	commitName  = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})(-dirty-[0-9a-f]+)?$`)
+	digestName  = regex.New(`^sha256:[0-9a-f]{64}$`)
+	serviceName = regex.New(`^[a-zA-Z0-9._-]{1,100}$`)
+)
+
+// wrongImages is why a commit or the images by service are none; "" where they are. What is in the registry may be somebody else's.
+func wrongImages(commit string, images map[string]string) string {
+	if !commitName.MatchString(commit) {
+		return fmt.Sprintf("%q is no commit", commit)
+	}
+	for service, digest := range images {
+		if !serviceName.MatchString(service) || !digestName.MatchString(digest) {
+			return fmt.Sprintf("%q at %q is no image of a service", service, digest)
+		}
+	}
+	return ""
+}
+
+// line is text that is shown to people as one line, without what moves a terminal's cursor or turns its text around.
+func line(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // ConflictError is returned where somebody else wrote to a ledger at the same time: nothing of the move was done.
@@ -186,8 +262,29 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s of %s is under way: %s to %s, begun at %s", e.By.Action, e.Environment, e.By.Actor, Short(e.By.Commit), e.By.Time.Format("15:04:05"))
 }
 
+// Unwrap is compose.ErrHeld.
+func (e *ConflictError) Unwrap() error { return compose.ErrHeld }
+
 // Hint is what to do then.
 func (e *ConflictError) Hint() string { return "look at strake status, and run it again" }
+
+// holds looks that the newest entry of a ledger is still the one that counts under its number.
+func (r *Registry) holds(ctx context.Context, h History) error {
+	there, err := r.read(ctx, LedgerRepository, tagOfEntry(h[0].Environment, h[0].Number))
+	if err != nil || there.digest == h[0].digest {
+		return err
+	}
+	return conflict(there, h[0])
+}
+
+// conflict is the error where an entry is there instead of mine.
+func conflict(there manifest, mine Entry) error {
+	other, err := entryOf(there, mine.Environment, mine.Number)
+	if err != nil {
+		return err
+	}
+	return &ConflictError{mine.Environment, other}
+}
 
 // append writes the next entry of a ledger, and looks that it is the one that counts: a registry lets two write the same tag.
 func (r *Registry) append(ctx context.Context, h History, e Entry) (History, error) {
@@ -213,16 +310,10 @@ func (r *Registry) append(ctx context.Context, h History, e Entry) (History, err
 	if err != nil {
 		return h, err
 	}
-	if there.digest != hash.String() {
-		other, err := entryOf(there, e.Environment, e.Number)
-		if err != nil {
-			return h, err
-		}
-		return h, &ConflictError{e.Environment, other}
+	e.digest = hash.String()
+	if there.digest != e.digest {
+		return h, conflict(there, e)
 	}
-	e.digest = there.digest
-	if err := r.write(ctx, LedgerRepository, tagOfHead(e.Environment), there); err != nil {
-		return h, err
-	}
+	_ = r.write(ctx, LedgerRepository, tagOfHead(e.Environment), there) // it is written: the head saves readers a request, and they look further than it
 	return append(History{e}, h...), nil
 }

@@ -1,15 +1,12 @@
 package release
 
 import (
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/strake-dev/strake/compose"
 )
@@ -22,16 +19,52 @@ type Move struct {
 	Commit      string
 	Subject     string
 	Images      map[string]string // digests by service, to which the tag goes
-	Before      map[string]string // from which it comes: those of the last move that was done
+	Before      map[string]string // from which it comes: of each service that of the last move that was done and had it
+	// Last is the last move that was done; nil for none.
+	Last *Entry
 	// Resumes is the move that was begun and not ended: the same, or another one whose tags are mixed with those before.
 	Resumes *Entry
+
+	unfinished []Entry // all that were begun since the last that was done
 }
 
 // Services are those whose tag is moved, sorted.
 func (m Move) Services() []string { return slices.Sorted(maps.Keys(m.Images)) }
 
-// IsDone is whether there is nothing to move.
-func (m Move) IsDone() bool { return m.Resumes == nil && maps.Equal(m.Images, m.Before) }
+// IsDone is whether the ledger says that it was done. Its tags may have been moved by hand since: Registry.IsOn says that.
+func (m Move) IsDone() bool {
+	return m.Resumes == nil && m.Last != nil && m.Last.Commit == m.Commit && maps.Equal(m.Last.Images, m.Images)
+}
+
+// ChangedError is returned for a move that is another one by now than the one that was looked at: somebody else moved the environment. It is compose.ErrHeld.
+type ChangedError struct {
+	Environment string
+	By          *Entry // the last move that was done; nil for none
+}
+
+// Error says who.
+func (e *ChangedError) Error() string {
+	if e.By == nil {
+		return "what " + e.Environment + " runs was changed meanwhile"
+	}
+	return fmt.Sprintf("%s was moved meanwhile: %s to %s by %s at %s", e.Environment, e.By.Action, Short(e.By.Commit), e.By.Actor, e.By.Time.Local().Format("15:04:05"))
+}
+
+// Unwrap is compose.ErrHeld.
+func (e *ChangedError) Unwrap() error { return compose.ErrHeld }
+
+// Hint is how to go on.
+func (e *ChangedError) Hint() string {
+	return "nothing was moved; look at strake status, and run it again"
+}
+
+// Check is a *ChangedError where a move, planned anew, is not the one that was confirmed before.
+func (m Move) Check(confirmed Move) error {
+	if m.Commit == confirmed.Commit && m.Tag == confirmed.Tag && maps.Equal(m.Images, confirmed.Images) && maps.Equal(m.Before, confirmed.Before) {
+		return nil
+	}
+	return &ChangedError{m.Environment, m.Last}
+}
 
 // PolicyError is returned for a move that the project's policy refuses.
 type PolicyError struct{ Why, Next string }
@@ -79,43 +112,99 @@ func Promotion(name string, e compose.EnvironmentSettings, have, from History, b
 	return m, nil
 }
 
+// Next is the commit of a promotion for which none was named: offered, which is what it comes from runs, unless a promotion was begun. That is completed,
+// and where another commit is offered meanwhile it is a *PolicyError, which names both. It is pure.
+func Next(have History, offered string) (string, error) {
+	begun, is := have.Begun()
+	if !is || begun.Action != Promoted || begun.Commit == offered {
+		return offered, nil
+	}
+	other := begun
+	other.Commit = offered
+	next := "run " + other.Command() + ", which goes on with that"
+	if last, ok := have.Last(); ok {
+		last.Action = RolledBack
+		next += ", or " + last.Command() + ", which takes it back"
+	}
+	return "", refuse(next, "promote of %s to %s was begun and is not done, and what it would take by now is %s", begun.Environment, Short(begun.Commit), Short(offered))
+}
+
 // Rollback is the move of an environment back to a release that it had: so many back on its line, or the last one of a commit, in short or in full, where that
-// is not "". It is pure. Where there is no such release it is a *PolicyError, which lists those that there are.
+// is not "". A rollback that was begun and not ended is gone on with where no commit is named. It is pure. Where there is no such release it is a
+// *PolicyError, which lists those that there are.
 func Rollback(name string, e compose.EnvironmentSettings, have History, steps int, commit string) (Move, error) {
 	m := Move{Environment: name, Tag: e.Tag, Action: RolledBack}
 	m.begin(have)
+	if m.Last == nil {
+		return m, refuse("strake releases "+name+" lists what it had", "%s has no earlier release to go back to", name)
+	}
+	if b := m.Resumes; b != nil && b.Action == RolledBack && commit == "" {
+		m.Commit, m.Subject, m.Images = b.Commit, b.Subject, b.Images
+		return m, nil
+	}
 	past := have.Line()
 	if m.Resumes == nil && len(past) > 0 { // what was begun never was a release, and the one before it is one back
 		past = past[1:]
 	}
+	var names []string
+	for _, r := range past[:min(len(past), mostNames)] {
+		names = append(names, Short(r.Commit))
+	}
+	next := "strake releases " + name + " lists what it had"
+	if len(names) > 0 {
+		next = "it can go back to " + strings.Join(names, ", ") + "; strake releases " + name + " lists all that it had"
+	}
 	all := past
 	if commit != "" {
-		all, steps = have.Releases(), 1
-		all = slices.DeleteFunc(all, func(r Entry) bool { return !isCommit(r.Commit, commit) })
+		var err error
+		if all, err = releasesOf(have, commit, next); err != nil {
+			return m, err
+		}
+		steps = 1
 	}
-	if len(all) >= steps {
+	switch {
+	case len(all) >= steps:
 		r := all[steps-1]
 		m.Commit, m.Subject, m.Images = r.Commit, r.Subject, r.Images
 		return m, nil
-	}
-	var names []string
-	for _, r := range past {
-		names = append(names, Short(r.Commit))
-	}
-	next := "it can go back to " + strings.Join(names, ", ") + "; strake releases " + name + " lists all that it had"
-	switch {
 	case commit != "":
 		return m, refuse(next, "%s had no release of commit %s", name, commit)
 	case len(past) == 0:
-		return m, refuse("strake releases "+name+" lists what it had", "%s has no earlier release to go back to", name)
+		return m, refuse(next, "%s has no earlier release to go back to", name)
 	}
 	return m, refuse(next, "%s cannot go back %d releases: there are %d", name, steps, len(past))
 }
 
+// EnoughFor is whether a history, as far as it was read, is enough for what plans a move by it.
+func EnoughFor(plan func(History) (Move, error)) func(History) bool {
+	return func(h History) bool {
+		m, err := plan(h)
+		return err == nil && h.Tells(m.Services())
+	}
+}
+
+// mostNames is how many releases a hint names.
+const mostNames = 10
+
+// releasesOf are the releases of the one commit that somebody means who writes text, the newest first.
+func releasesOf(h History, text, next string) ([]Entry, error) {
+	if len(text) < shortest {
+		return nil, refuse(next, "%s may be several commits: write at least %d digits", text, shortest)
+	}
+	of := slices.DeleteFunc(h.Releases(), func(r Entry) bool { return !strings.HasPrefix(r.Commit, strings.ToLower(text)) })
+	for _, r := range of {
+		if r.Commit != of[0].Commit {
+			return nil, refuse("write more digits: "+of[0].Commit+" or "+r.Commit, "%s is more than one commit", text)
+		}
+	}
+	return of, nil
+}
+
 // begin says from where a move comes.
 func (m *Move) begin(have History) {
+	m.Before, m.unfinished = have.images(), have.unfinished()
 	if last, ok := have.Last(); ok {
-		m.Before = last.Images
+		m.Last = &last
 	}
 	if begun, ok := have.Begun(); ok {
 		m.Resumes = &begun
@@ -127,11 +216,7 @@ type DriftError struct{ Environment, Service, Tag, Has, Expected string }
 
 // Error says what is there.
 func (e *DriftError) Error() string {
-	expected := "none"
-	if e.Expected != "" {
-		expected = e.Expected
-	}
-	return fmt.Sprintf("the tag %s of %s is on %s, and the ledger of %s says %s", e.Tag, e.Service, e.Has, e.Environment, expected)
+	return fmt.Sprintf("the tag %s of %s is on %s, and the ledger of %s says %s", e.Tag, e.Service, cmp.Or(e.Has, "none"), e.Environment, cmp.Or(e.Expected, "none"))
 }
 
 // Hint is how to go on.
@@ -139,145 +224,29 @@ func (e *DriftError) Hint() string {
 	return "somebody moved it by hand: find out who, and move it all the same with --force"
 }
 
-// UnfinishedError is returned where some tags were moved and others not. The ledger says so to everybody; the same move again goes on.
+// UnfinishedError is returned where a move was begun and is not done: the ledger says so to everybody, and the same move again goes on.
 type UnfinishedError struct {
-	Environment string
-	Left        []string // services whose tag may not be moved yet
-	Err         error
+	Begun Entry
+	None  bool     // no tag was moved yet
+	Left  []string // services whose tag may not be moved yet
+	Err   error
 }
 
 // Error says what is left.
 func (e *UnfinishedError) Error() string {
-	return fmt.Sprintf("%s is between two releases, %s may not be moved: %v", e.Environment, strings.Join(e.Left, ", "), e.Err)
+	switch {
+	case e.None:
+		return fmt.Sprintf("%s of %s was begun, and no tag was moved: %v", e.Begun.Action, e.Begun.Environment, e.Err)
+	case len(e.Left) == 0:
+		return fmt.Sprintf("every tag of %s was moved, and the ledger could not be written: %v", e.Begun.Environment, e.Err)
+	}
+	return fmt.Sprintf("%s is between two releases, %s may not be moved: %v", e.Begun.Environment, strings.Join(e.Left, ", "), e.Err)
 }
 
 // Unwrap is why.
 func (e *UnfinishedError) Unwrap() error { return e.Err }
 
 // Hint is how to go on.
-func (e *UnfinishedError) Hint() string { return "run it again: it goes on where it was" }
-
-// inParallel is how many services are moved at a time.
-const inParallel = 8
-
-// MoveOptions are what a Run needs beside the move.
-type MoveOptions struct {
-	Actor string
-	Force bool // move tags that were moved by hand
-	Now   func() time.Time
-}
-
-// Run carries out a move: it writes to the ledger that it begins, keeps what the tag was on and what it goes to under tags of their own, moves the tag of
-// each service, and writes that it is done. An image that is missing, a tag that was moved by hand and another move at the same time end it before
-// anything is moved; after that *UnfinishedError is returned, and Run of the same move goes on.
-//
-// It asks three requests for each service beside those that keep the image.
-func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions) (Entry, error) {
-	e := Entry{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Subject: m.Subject, Images: m.Images, Actor: o.Actor, Time: o.Now().UTC().Truncate(time.Second)}
-	shifts := make([]shift, len(m.Images))
-	if err := each(ctx, m.Services(), func(ctx context.Context, i int, service string) (err error) {
-		shifts[i], err = r.look(ctx, m, service, o.Force)
-		return err
-	}); err != nil {
-		return e, err
-	}
-	h := have
-	if b := m.Resumes; b == nil || b.Commit != m.Commit || b.Action != m.Action || !maps.Equal(b.Images, m.Images) {
-		var err error
-		if h, err = r.append(ctx, have, e); err != nil {
-			return e, err
-		}
-	}
-	left := m.Services()
-	err := each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
-		if shifts[i].keep != nil {
-			if err := r.write(ctx, service, tagBefore(m.Tag), *shifts[i].keep); err != nil {
-				return err
-			}
-		}
-		return r.write(ctx, service, tagKept(m.Environment, m.Commit), shifts[i].to)
-	})
-	if err == nil {
-		left, err = r.shift(ctx, m, shifts)
-	}
-	if err == nil {
-		e.Done, e.Time = true, o.Now().UTC().Truncate(time.Second)
-		_, err = r.append(ctx, h, e)
-	}
-	if err != nil {
-		return e, &UnfinishedError{m.Environment, left, err}
-	}
-	return e, nil
-}
-
-// shift moves the tags, and returns the services whose tag may not be moved.
-func (r *Registry) shift(ctx context.Context, m Move, shifts []shift) (left []string, err error) {
-	moved := make([]bool, len(shifts))
-	err = each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
-		err := r.write(ctx, service, m.Tag, shifts[i].to)
-		moved[i] = err == nil
-		return err
-	})
-	for i, service := range m.Services() {
-		if !moved[i] {
-			left = append(left, service)
-		}
-	}
-	return left, err
-}
-
-// shift is what is to be done for one service.
-type shift struct {
-	keep *manifest // which goes under the tag of what was before; nil where that was done, or there was none
-	to   manifest
-}
-
-// look reads what a service's tag is on and what it goes to.
-func (r *Registry) look(ctx context.Context, m Move, service string, force bool) (s shift, err error) {
-	if s.to, err = r.read(ctx, service, m.Images[service]); err != nil {
-		return s, m.missing(service, err)
-	}
-	now, err := r.read(ctx, service, m.Tag)
-	if err != nil && !errors.Is(err, ErrAbsent) {
-		return s, err
-	}
-	before := m.Before[service]
-	switch {
-	case now.digest == before && before != "":
-		s.keep = &now
-	case now.digest == before, now.digest == s.to.digest, force: // there was none, or it was moved already
-	case m.Resumes != nil && m.Resumes.Images[service] == now.digest: // by a move that was cut off, which kept what there was before it moved any
-	default:
-		return s, &DriftError{m.Environment, service, m.Tag, now.digest, before}
-	}
-	return s, nil
-}
-
-// missing says of an image that the registry does not have what it is of.
-func (m Move) missing(service string, err error) error {
-	if !errors.Is(err, ErrAbsent) {
-		return err
-	}
-	next := "run strake build --push at that commit"
-	if m.Action == RolledBack {
-		next = "strake releases " + m.Environment + " lists the others"
-	}
-	return &compose.HintedError{Err: fmt.Errorf("the image of %s at %s is not in the registry any more: %w", service, Short(m.Commit), err), Next: next}
-}
-
-// each calls do for all services, some at a time, and returns all that failed in their order: one that fails stops none that was begun.
-func each(ctx context.Context, services []string, do func(ctx context.Context, i int, service string) error) error {
-	errs := make([]error, len(services))
-	var all errgroup.Group
-	all.SetLimit(inParallel)
-	for i, service := range services {
-		all.Go(func() error {
-			if errs[i] = ctx.Err(); errs[i] == nil {
-				errs[i] = do(ctx, i, service)
-			}
-			return nil
-		})
-	}
-	_ = all.Wait() // errs has them
-	return errors.Join(errs...)
+func (e *UnfinishedError) Hint() string {
+	return "run " + e.Begun.Command() + ", which goes on where it was"
 }

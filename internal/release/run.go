@@ -1,0 +1,201 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strake-dev/strake/compose"
+)
+
+// inParallel is how many services are moved at a time.
+const inParallel = 8
+
+// MoveOptions are what a Run needs beside the move.
+type MoveOptions struct {
+	Actor string
+	Force bool // move tags that were moved by hand
+	Now   func() time.Time
+	// Still, where it is not nil, is asked before tags are moved and before it is written that they are: its error ends the move.
+	Still func(context.Context) error
+}
+
+// Run carries out a move: it writes to the ledger that it begins, keeps what the tag was on and what it goes to under tags of their own, moves the tag of
+// each service, and writes that it is done. An image that is missing, a tag that was moved by hand and another move at the same time end it before
+// anything is moved; after that *UnfinishedError is returned, and Run of the same move goes on.
+//
+// It asks three requests for each service beside the two that keep the image.
+func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions) (Entry, error) {
+	e := Entry{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Subject: m.Subject, Images: m.Images, Actor: o.Actor, Time: o.Now().UTC().Truncate(time.Second)}
+	if why := wrongImages(m.Commit, m.Images); why != "" {
+		return e, errors.New(why)
+	}
+	shifts := make([]shift, len(m.Images))
+	if err := each(ctx, m.Services(), func(ctx context.Context, i int, service string) (err error) {
+		shifts[i], err = r.look(ctx, m, service, o.Force)
+		return err
+	}); err != nil {
+		return e, err
+	}
+	h := have
+	if b := m.Resumes; b == nil || b.Commit != m.Commit || b.Action != m.Action || !maps.Equal(b.Images, m.Images) {
+		var err error
+		if h, err = r.append(ctx, have, e); err != nil {
+			return e, err
+		}
+	}
+	left, none := m.Services(), true
+	err := r.keep(ctx, m, shifts)
+	if err == nil {
+		err = r.still(ctx, h, o)
+	}
+	if err == nil {
+		none = false
+		left, err = r.shift(ctx, m, shifts)
+	}
+	if err == nil {
+		err = r.still(ctx, h, o)
+	}
+	if err == nil {
+		e.Done, e.Time = true, o.Now().UTC().Truncate(time.Second)
+		_, err = r.append(ctx, h, e)
+	}
+	if err != nil {
+		return e, &UnfinishedError{e, none, left, err}
+	}
+	return e, nil
+}
+
+// still looks that nobody else moves the environment meanwhile.
+func (r *Registry) still(ctx context.Context, h History, o MoveOptions) error {
+	if o.Still != nil {
+		if err := o.Still(ctx); err != nil {
+			return err
+		}
+	}
+	return r.holds(ctx, h)
+}
+
+// keep gives what the tags were on, and what they go to, tags of their own.
+func (r *Registry) keep(ctx context.Context, m Move, shifts []shift) error {
+	return each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
+		if shifts[i].keep != nil {
+			if err := r.write(ctx, service, tagBefore(m.Tag), *shifts[i].keep); err != nil {
+				return err
+			}
+		}
+		return r.write(ctx, service, tagKept(m.Environment, m.Commit), shifts[i].to)
+	})
+}
+
+// shift moves the tags, and returns the services whose tag may not be moved.
+func (r *Registry) shift(ctx context.Context, m Move, shifts []shift) (left []string, err error) {
+	moved := make([]bool, len(shifts))
+	err = each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
+		err := r.write(ctx, service, m.Tag, shifts[i].to)
+		moved[i] = err == nil
+		return err
+	})
+	for i, service := range m.Services() {
+		if !moved[i] {
+			left = append(left, service)
+		}
+	}
+	return left, err
+}
+
+// shift is what is to be done for one service.
+type shift struct {
+	keep *manifest // which goes under the tag of what was before; nil where there was none
+	to   manifest
+}
+
+// look reads what a service's tag is on and what it goes to.
+func (r *Registry) look(ctx context.Context, m Move, service string, force bool) (s shift, err error) {
+	if s.to, err = r.read(ctx, service, m.Images[service]); err != nil {
+		return s, m.missing(service, err)
+	}
+	now, err := r.read(ctx, service, m.Tag)
+	if err != nil && !errors.Is(err, ErrAbsent) {
+		return s, err
+	}
+	before := m.Before[service]
+	keep := before
+	switch {
+	case now.digest == before, now.digest == s.to.digest, m.isMixed(service, now.digest):
+	case force:
+		if m.Resumes == nil { // what was moved by hand is what was there; what a move left that was cut off is not
+			keep = now.digest
+		}
+	default:
+		return s, &DriftError{m.Environment, service, m.Tag, now.digest, before}
+	}
+	if keep == now.digest {
+		s.keep = &now
+	} else if keep != "" {
+		was, err := r.read(ctx, service, keep)
+		if err != nil && !errors.Is(err, ErrAbsent) { // what was cleaned up cannot be kept
+			return s, err
+		}
+		if err == nil {
+			s.keep = &was
+		}
+	}
+	if s.keep != nil && s.keep.digest == "" {
+		s.keep = nil
+	}
+	return s, nil
+}
+
+// isMixed is whether a move that was cut off may have put the tag of a service on an image. It kept what there was before it moved any.
+func (m Move) isMixed(service, digest string) bool {
+	return digest != "" && slices.ContainsFunc(m.unfinished, func(e Entry) bool { return e.Images[service] == digest })
+}
+
+// IsOn is whether the tags are where the move puts them.
+func (r *Registry) IsOn(ctx context.Context, m Move) (bool, error) {
+	on := make([]bool, len(m.Images))
+	err := each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
+		digest, err := r.Resolve(ctx, service, m.Tag)
+		on[i] = digest == m.Images[service]
+		if errors.Is(err, ErrAbsent) {
+			err = nil
+		}
+		return err
+	})
+	return !slices.Contains(on, false), err
+}
+
+// missing says of an image that the registry does not have what it is of.
+func (m Move) missing(service string, err error) error {
+	if !errors.Is(err, ErrAbsent) {
+		return err
+	}
+	next := "run strake build --push at that commit"
+	if m.Action == RolledBack {
+		next = "strake releases " + m.Environment + " lists the others"
+	}
+	return &compose.HintedError{Err: fmt.Errorf("the image of %s at %s is not in the registry any more: %w", service, Short(m.Commit), err), Next: next}
+}
+
+// each calls do for all services, some at a time, and returns all that failed in their order: one that fails stops none that was begun.
+func each(ctx context.Context, services []string, do func(ctx context.Context, i int, service string) error) error {
+	errs := make([]error, len(services))
+	var all errgroup.Group
+	all.SetLimit(inParallel)
+	for i, service := range services {
+		all.Go(func() error {
+			if errs[i] = ctx.Err(); errs[i] == nil {
+				errs[i] = do(ctx, i, service)
+			}
+			return nil
+		})
+	}
+	_ = all.Wait() // errs has them
+	return errors.Join(errs...)
+}
