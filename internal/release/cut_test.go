@@ -155,7 +155,7 @@ func TestRun_CutTwiceByDifferentMoves(t *testing.T) {
 				t.Fatalf("%s the third = %v", after, err)
 			}
 			if !m.IsDone() {
-				checkIsOn(t, c, after+" and then a third", third.Images, builds[1].Images)
+				checkIsOn(t, c, after+" and then a third", third.Images, m.Before)
 			}
 			if _, _, err := c.run(t, to(builds[1]), 0); err != nil {
 				t.Fatal(err)

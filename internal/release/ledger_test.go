@@ -269,7 +269,7 @@ func TestLine_OfACommitThatWasReleasedTwice(t *testing.T) {
 	if line := h.Line(); len(line) != 3 || line[1].Commit != commitNumber(2) {
 		t.Errorf("the line after 1 2 1 3 and a rollback to 1 is %+v, want 1 2 1", line)
 	}
-	if line := h[:1].Line(); len(line) != 1 {
-		t.Errorf("the line of the newest entry alone is %+v", line)
+	if line := h[:2].Line(); len(line) != 1 || line[0].Commit != commitNumber(1) {
+		t.Errorf("the line of the newest entries, of which one goes back to what was not read, is %+v, want what is sure", line)
 	}
 }
