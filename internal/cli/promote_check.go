@@ -20,7 +20,7 @@ const checkPatience = 30 * time.Minute
 
 // seenByChecks are those of the environment that checks see: none that may hold a secret.
 func seenByChecks() []string {
-	return []string{"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "TERM"}
+	return []string{"PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "TERM"}
 }
 
 // check runs the checks of an environment in a clean work tree of a commit. One that fails is a *release.PolicyError with its last lines.
@@ -41,10 +41,14 @@ func (r *releasing) check(ctx context.Context, s Streams, o promoteOptions, comm
 	if _, err := r.source.Extract(ctx, commit, filepath.Join(root, "tree"), nil); err != nil {
 		return err
 	}
+	home := filepath.Join(root, "home") // the real one has keys and passwords
+	if err := os.Mkdir(home, 0o700); err != nil {
+		return err
+	}
 	for _, check := range e.Checks {
 		fmt.Fprintf(s.Err, "checking: %s\n", check)
 		began := s.Now()
-		out, err := runCheck(ctx, s, filepath.Join(root, "tree", filepath.FromSlash(prefix)), check)
+		out, err := runCheck(ctx, s, filepath.Join(root, "tree", filepath.FromSlash(prefix)), home, check)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -57,18 +61,39 @@ func (r *releasing) check(ctx context.Context, s Streams, o promoteOptions, comm
 	return nil
 }
 
-// runCheck runs a command in a folder, and returns its last lines.
-func runCheck(ctx context.Context, s Streams, dir, check string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, checkPatience)
+// runCheck runs a command in a folder, with a home of its own, and returns its last lines. What it started ends with it.
+func runCheck(ctx context.Context, s Streams, dir, home, check string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, checkPatience, fmt.Errorf("it took more than %s", checkPatience))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", check)
 	cmd.Dir = dir
-	cmd.Env = slices.DeleteFunc(slices.Clone(s.Environ), func(kv string) bool {
+	cmd.Env = append(slices.DeleteFunc(slices.Clone(s.Environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return !slices.Contains(seenByChecks(), name)
-	})
+	}), "HOME="+home)
+	var out tail
+	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = 5 * time.Second
-	out, err := cmd.CombinedOutput()
+	inGroup(cmd)
+	err := cmd.Run()
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
 	lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-keptLines):], "\n"), err
+}
+
+// tail is the end of what is written to it.
+type tail []byte
+
+// longestTail is how much of it is kept.
+const longestTail = 64 << 10
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	*t = append(*t, p...)
+	if over := len(*t) - longestTail; over > longestTail {
+		*t = slices.Delete(*t, 0, over)
+	}
+	return len(p), nil
 }
