@@ -8,9 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
@@ -24,8 +21,11 @@ type pushing struct {
 	options buildOptions
 	project *compose.Project
 	engine  *engine.Engine
-	inputs  map[string]string
+	inputs  map[string]string // of all services that are built
 	build   release.Build
+	branch  string         // that is checked out
+	changes string         // files that are in no commit, as git lists them
+	there   *release.Build // what was recorded of this commit and is not whole any more
 }
 
 // buildAndPush publishes the images of the commit that is checked out. Those that the registry has, of the commit, of another one with the same files or of an
@@ -74,17 +74,19 @@ func (w *pushing) begin(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	changes, err := gitSaid(ctx, s, w.dir, "status", "--porcelain")
-	if err != nil {
+	if w.changes, err = w.changed(ctx); err != nil {
 		return false, err
 	}
-	w.build = release.Build{Commit: facts.ID, Tree: facts.Tree, Subject: facts.Subject, Author: facts.Author, Images: map[string]string{}, Actor: actor(ctx, s, w.dir)}
-	w.build.Branch, _ = git(ctx, s, w.dir, "symbolic-ref", "--quiet", "--short", "HEAD") // none is checked out by CI
-	if w.build.Dirty = changes != ""; w.build.Dirty && !w.options.Dirty {
-		first, _, _ := strings.Cut(strings.TrimSpace(changes), "\n")
+	w.branch, _ = git(ctx, s, w.dir, "symbolic-ref", "--quiet", "--short", "HEAD") // none is checked out by CI
+	w.build = release.Build{Commit: facts.ID, Tree: facts.Tree, Subject: facts.Subject, Author: facts.Author, Branch: w.branch, Images: map[string]string{}, Actor: actor(ctx, s, w.dir)}
+	if w.build.Dirty = w.changes != ""; w.build.Dirty && !w.options.Dirty {
+		first, _, _ := strings.Cut(strings.TrimSpace(w.changes), "\n")
 		return false, &release.PolicyError{Why: fmt.Sprintf("files are changed that are in no commit, such as %s", first), Next: "commit or stash them, or say --dirty for images that are never promoted"}
 	}
 	if w.project, w.engine, err = begin(ctx, s, w.options.Project); err != nil {
+		return false, err
+	}
+	if w.project, err = w.options.changed(s, w.project); err != nil {
 		return false, err
 	}
 	services, err := withBuild(w.project, nil, true)
@@ -94,20 +96,64 @@ func (w *pushing) begin(ctx context.Context) (done bool, err error) {
 	if len(services) == 0 {
 		return false, &compose.HintedError{Err: fmt.Errorf("%s: no service has a build section, so there is nothing to publish", w.project.Name), Next: "images that are not built here are promoted by their own makers"}
 	}
-	if w.inputs, _, err = buildState(ctx, s, w.project, services); err != nil {
+	if w.inputs, err = w.inputsOf(ctx, services); err != nil {
 		return false, err
 	}
 	if w.build.Dirty {
 		w.build.Commit += "-dirty-" + hashOf(w.inputs)
 	}
+	return w.look(ctx, services)
+}
+
+// changed is what files git says are in no commit, whatever its configuration says about that.
+func (w *pushing) changed(ctx context.Context) (string, error) {
+	return gitSaid(ctx, w.streams, w.dir, "-c", "core.untrackedCache=false", "-c", "core.ignoreStat=false", "status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none", "--no-renames")
+}
+
+// inputsOf is what images are built from, wherever that is: with the platform of the engine where the service names none.
+func (w *pushing) inputsOf(ctx context.Context, services []string) (map[string]string, error) {
+	inputs, err := compose.Inputs(ctx, w.project, services, compose.InputOptions{}) // without a cache, in which other inputs may stand for them
+	if err != nil {
+		return nil, err
+	}
+	facts, err := w.engine.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for name, svc := range w.project.AllServices() {
+		if inputs[name] != "" && svc.Platform == "" && len(svc.Build.Platforms) == 0 {
+			inputs[name] += " " + facts.OS + "/" + facts.Arch
+		}
+	}
+	return inputs, nil
+}
+
+// look is whether the registry has all images of the commit. A commit has the images that were published first: what is asked for beside is said to be left out.
+func (w *pushing) look(ctx context.Context, services []string) (done bool, err error) {
 	there, err := w.registry.Build(ctx, w.build.Commit)
 	if errors.Is(err, release.ErrAbsent) {
 		return false, nil
 	}
-	if err == nil && slices.Equal(slices.Sorted(maps.Keys(there.Images)), services) {
-		w.build, done = there, true
+	if err != nil {
+		return false, err
 	}
-	return done, err
+	w.there = &there
+	if !slices.Equal(slices.Sorted(maps.Keys(there.Images)), services) {
+		return false, nil
+	}
+	for service, digest := range there.Images {
+		if _, err := w.registry.Resolve(ctx, service, digest); errors.Is(err, release.ErrAbsent) {
+			fmt.Fprintf(w.streams.Err, "the registry does not have the image of %s any more: it is built again\n", service)
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	if !maps.Equal(there.Inputs, w.inputs) || w.options.NoCache || w.options.Pull {
+		fmt.Fprintf(w.streams.Err, "warning: %s was published before from other arguments or files, or on another platform, and keeps those images\n", release.Short(w.build.Commit))
+	}
+	w.build = there
+	return true, nil
 }
 
 // hashOf is a short name of what images are built from.
@@ -117,143 +163,4 @@ func hashOf(inputs map[string]string) string {
 		fmt.Fprintf(sum, "%s %s\n", service, inputs[service])
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil)[:6])
-}
-
-// earlier is how many commits before this one are asked for what was built of them.
-const earlier = 20
-
-// former is what was built of a commit with the same files, or of the nearest one before this; the zero Build for none.
-func (w *pushing) former(ctx context.Context) (release.Build, error) {
-	b, err := w.registry.BuildOfTree(ctx, w.build.Tree)
-	commits := ancestorsOf(ctx, w.streams, w.dir, "HEAD")
-	for _, commit := range commits[:min(len(commits), earlier)] {
-		if !errors.Is(err, release.ErrAbsent) {
-			break
-		}
-		b, err = w.registry.Build(ctx, commit)
-	}
-	if errors.Is(err, release.ErrAbsent) {
-		err = nil
-	}
-	return b, err
-}
-
-// publish builds and sends what the registry does not have, gives all images the tag of the commit, and writes down what they are.
-func (w *pushing) publish(ctx context.Context) error {
-	former, err := w.former(ctx)
-	if err != nil {
-		return err
-	}
-	o := w.options
-	for _, service := range slices.Sorted(maps.Keys(w.inputs)) {
-		if digest := former.Images[service]; digest != "" && former.Inputs[service] == w.inputs[service] && !o.NoCache && len(o.Args) == 0 {
-			err := w.registry.Tag(ctx, service, digest, w.build.Commit)
-			if err == nil {
-				w.build.Images[service], w.build.Same = digest, append(w.build.Same, service)
-				continue
-			}
-			if !errors.Is(err, release.ErrAbsent) { // it was cleaned up, and is built again
-				return err
-			}
-		}
-		o.Services = append(o.Services, service)
-	}
-	if len(o.Services) > 0 {
-		o.JSON = false
-		quiet := w.streams
-		quiet.Out = quiet.Err
-		p, err := w.project.Select(o.Services, true)
-		if err != nil {
-			return err
-		}
-		if _, _, err = o.run(ctx, quiet, p, w.engine); err != nil {
-			return err
-		}
-		if err := w.send(ctx, o.Services); err != nil {
-			return err
-		}
-	}
-	w.build.Inputs, w.build.Time = w.inputs, w.streams.Now().UTC().Truncate(time.Second)
-	w.build, err = w.registry.Record(ctx, w.build, false)
-	return err
-}
-
-// atOnce is how many images are sent at a time.
-const atOnce = 3
-
-// send sends images that were built here.
-func (w *pushing) send(ctx context.Context, services []string) error {
-	show := newProgress(w.streams, w.options.Quiet, "pushing")
-	defer show.close()
-	digests := make([]string, len(services))
-	var all errgroup.Group
-	all.SetLimit(atOnce)
-	for i, service := range services {
-		all.Go(func() (err error) {
-			remote := w.registry.Path + "/" + service + ":" + w.build.Commit
-			show.say("pushing " + remote)
-			if err := w.engine.Tag(ctx, compose.ImageName(w.project, w.project.AllServices()[service]), remote); err != nil {
-				return err
-			}
-			err = w.engine.Push(ctx, remote, func(compose.Event) {})
-			untagCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-			defer cancel()
-			err = errors.Join(err, w.engine.Do(untagCtx, compose.Step{Op: compose.RemoveImage, Name: remote, Target: remote}, nil))
-			if err != nil {
-				return err
-			}
-			digests[i], err = w.registry.Resolve(ctx, service, w.build.Commit)
-			return err
-		})
-	}
-	err := all.Wait()
-	for i, service := range services {
-		w.build.Images[service] = digests[i]
-	}
-	return err
-}
-
-// point moves the tags that follow branches and pull requests to what was published: latest and pr-42, and those of environments that take the branch's builds.
-func (w *pushing) point(ctx context.Context) error {
-	if w.build.Dirty {
-		return nil
-	}
-	var tags []string
-	if w.options.PullRequest > 0 {
-		tags = append(tags, fmt.Sprintf("pr-%d", w.options.PullRequest))
-	}
-	at, err := w.source.DefaultBranch(ctx)
-	if err != nil {
-		return err
-	}
-	onMain := at.ID == w.build.Commit && w.options.PullRequest == 0
-	isTaken := func(e compose.EnvironmentSettings) bool { return e.Tag == "latest" }
-	if onMain && !slices.ContainsFunc(slices.Collect(maps.Values(w.environments)), isTaken) {
-		tags = append(tags, "latest")
-	}
-	if len(tags) > 0 {
-		for service, digest := range w.build.Images {
-			if err := w.registry.Tag(ctx, service, digest, tags...); err != nil {
-				return err
-			}
-		}
-	}
-	for _, name := range compose.EnvironmentNames(w.environments) {
-		e := w.environments[name]
-		isOf := e.Branch == w.build.Branch || onMain && strings.HasSuffix(at.From, "/"+e.Branch)
-		if e.Branch == "" || e.From != "" || w.options.PullRequest > 0 || !isOf {
-			continue
-		}
-		quiet := w.streams
-		quiet.Out = quiet.Err
-		o := promoteOptions{Project: w.options.Project, Environment: name, Commit: w.build.Commit}
-		m, _, err := w.move(ctx, quiet, o)
-		if err == nil && !m.IsDone() {
-			err = w.carryOut(ctx, quiet, o, m)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -18,7 +18,8 @@ import (
 type promoteOptions struct {
 	Project                  projectOptions
 	Environment, Commit      string
-	Steps                    int // of rollback
+	Branch                   string // of build --push: the move waits for its turn, and is none where the branch is at another commit by then
+	Steps                    int    // of rollback
 	Back                     bool
 	DryRun, Yes, JSON, Force bool
 }
@@ -134,8 +135,21 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	var e release.Entry
 	var m release.Move
 	done := false
-	err = claims.Hold(ctx, o.Environment, func(ctx context.Context, still func(context.Context) error) error {
+	hold := claims.Hold
+	if o.Branch != "" {
+		hold = func(ctx context.Context, name string, do func(context.Context, func(context.Context) error) error) error {
+			return holdPatiently(ctx, s, claims, name, do)
+		}
+	}
+	late := false
+	err = hold(ctx, o.Environment, func(ctx context.Context, still func(context.Context) error) error {
 		var have release.History
+		if o.Branch != "" {
+			if is, err := r.isTip(ctx, s, o.Branch, o.Commit, o.Environment); err != nil || !is {
+				late = true
+				return err
+			}
+		}
 		if m, have, err = r.move(ctx, s, o); err != nil {
 			return err
 		}
@@ -148,7 +162,7 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now, Still: still})
 		return err
 	})
-	if err != nil {
+	if err != nil || late {
 		return err
 	}
 	if done {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -126,23 +127,25 @@ func (e *Engine) fetch(ctx context.Context, ref compose.ImageRef, header string,
 	if err != nil {
 		return err
 	}
-	return readTransfer(body, note)
+	_, err = readTransfer(body, note)
+	return err
 }
 
 // readTransfer reads the engine's answer to a pull or a push to its end, reports bytes, and closes it.
-func readTransfer(body io.ReadCloser, note func(compose.Event)) error {
+func readTransfer(body io.ReadCloser, note func(compose.Event)) (digest string, err error) {
 	defer body.Close() // it was only read
 	p := pullProgress{layers: map[string]layerProgress{}}
 	for d := json.NewDecoder(body); ; {
 		var m pullMessage
 		if err := d.Decode(&m); errors.Is(err, io.EOF) {
-			return nil
+			return digest, nil
 		} else if err != nil {
-			return fmt.Errorf("read the engine's answer: %w", err)
+			return "", fmt.Errorf("read the engine's answer: %w", err)
 		}
 		if m.Error != "" {
-			return errors.New(m.Error)
+			return "", errors.New(m.Error)
 		}
+		digest = cmp.Or(m.Aux.Digest, digest)
 		if ev, ok := p.read(m); ok {
 			note(ev)
 		}
@@ -153,6 +156,7 @@ func readTransfer(body io.ReadCloser, note func(compose.Event)) error {
 type pullMessage struct {
 	Status, ID, Error string
 	ProgressDetail    struct{ Current, Total int64 }
+	Aux               struct{ Digest string } // of what was pushed
 }
 
 // pullProgress adds up the layers of a pull or a push.

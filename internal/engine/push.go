@@ -10,17 +10,19 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
-// Push sends an image that is here to the registry that its reference names, with the credentials of Docker's configuration. What the
-// registry has already is not sent again. What can be put right is a *compose.HintedError.
-// Source: Docker Engine API 1.41, POST /images/{name}/push.
-func (e *Engine) Push(ctx context.Context, ref string, note func(compose.Event)) error {
-	return e.withRegistry(ctx, "push image "+ref, ref, func(header string) error {
+// Push sends an image that is here to the registry that its reference names, with the credentials of Docker's configuration, and returns the digest of what
+// was sent; "" where the engine does not say it. What the registry has already is not sent again. What can be put right is a *compose.HintedError.
+// Source: Docker Engine API 1.41, POST /images/{name}/push; its last message but one has the digest, as docker push prints it.
+func (e *Engine) Push(ctx context.Context, ref string, note func(compose.Event)) (digest string, err error) {
+	err = e.withRegistry(ctx, "push image "+ref, ref, func(header string) error {
 		body, err := e.api.ImagePush(ctx, ref, image.PushOptions{RegistryAuth: cmp.Or(header, noCredentials)})
 		if err != nil {
 			return err
 		}
-		return readTransfer(body, note)
+		digest, err = readTransfer(body, note)
+		return err
 	})
+	return digest, err
 }
 
 // noCredentials is the header for none: a push without one is refused. It is {} in base64.

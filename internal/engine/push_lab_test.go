@@ -17,21 +17,23 @@ func TestPush_TakesCredentialsAndSaysWhatIsMissing(t *testing.T) {
 		lab.Docker(t, on, "tag", "strake-lab/busybox:1", s.ref)
 		quiet := func(compose.Event) {}
 		stranger, known := open(t, on, t.TempDir()), open(t, on, s.loggedIn())
+		_, pushErr := stranger.Push(t.Context(), s.ref, quiet)
 		_, lookErr := stranger.Published(t.Context(), s.ref)
 		for _, c := range []struct {
 			doing string
 			err   error
-		}{{"push image ", stranger.Push(t.Context(), s.ref, quiet)}, {"look for image ", lookErr}} {
+		}{{"push image ", pushErr}, {"look for image ", lookErr}} {
 			var hinted compose.Hinted
 			if want := c.doing + s.ref + ": " + s.host + " refuses it ("; !errors.As(c.err, &hinted) || !strings.HasPrefix(c.err.Error(), want) || !strings.HasPrefix(hinted.Hint(), "run docker login "+s.host) {
 				t.Errorf("without a password it says %v, want %s… and docker login", c.err, want)
 			}
 		}
-		if err := known.Push(t.Context(), s.ref, quiet); err != nil {
+		pushed, err := known.Push(t.Context(), s.ref, quiet)
+		if err != nil {
 			t.Error(err)
 		}
-		if digest, err := known.Published(t.Context(), s.ref); err != nil || !strings.HasPrefix(digest, "sha256:") {
-			t.Errorf("Published = %q, %v, want a digest", digest, err)
+		if digest, err := known.Published(t.Context(), s.ref); err != nil || !strings.HasPrefix(digest, "sha256:") || digest != pushed {
+			t.Errorf("Published = %q, %v, want the digest that Push returned, %q", digest, err, pushed)
 		}
 		for _, absent := range []string{s.ref + "-no", s.host + "/no/" + lab.Name(t) + ":1"} {
 			if digest, err := known.Published(t.Context(), absent); err != nil || digest != "" {

@@ -68,8 +68,8 @@ type Engine interface {
 	Rewrap(ctx context.Context, from, like, to string, change func(config map[string]any)) error
 	// Import makes image ref of one layer.
 	Import(ctx context.Context, ref string, layer io.Reader, labels map[string]string) error
-	// Push sends image ref to the registry in its name, Fetch gets it from there.
-	Push(ctx context.Context, ref string, note func(compose.Event)) error
+	// Push sends image ref to the registry in its name, and returns the digest that it has there, "" where that is not said; Fetch gets it from there.
+	Push(ctx context.Context, ref string, note func(compose.Event)) (digest string, err error)
 	Fetch(ctx context.Context, ref string, note func(compose.Event)) error
 	// Published is the digest of what the registry has under ref, "" for nothing.
 	Published(ctx context.Context, ref string) (digest string, err error)

@@ -43,13 +43,14 @@ func Push(ctx context.Context, e Engine, p *compose.Project, from *Seed, t Trans
 		if err := e.Tag(ctx, from.Sealed[name].Ref, remote); err != nil {
 			return false, err
 		}
-		err = e.Push(ctx, remote, t.note("pushing "+remote))
+		after, err := e.Push(ctx, remote, t.note("pushing "+remote))
 		if err := errors.Join(err, untag(ctx, e, remote)); err != nil {
 			return false, err
 		}
-		after, err := e.Published(ctx, remote)
-		if err != nil {
-			return false, err
+		if after == "" {
+			if after, err = e.Published(ctx, remote); err != nil {
+				return false, err
+			}
 		}
 		isNew = isNew || after != before
 	}

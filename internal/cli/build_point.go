@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/release"
+)
+
+// point moves the tags that follow branches and pull requests to what was published: latest and pr-42, and those of environments that take the branch's builds.
+func (w *pushing) point(ctx context.Context) error {
+	if w.build.Dirty {
+		return nil
+	}
+	if n := w.options.PullRequest; n > 0 {
+		return w.tag(ctx, fmt.Sprintf("pr-%d", n))
+	}
+	main, tip, err := w.defaultBranch(ctx)
+	if err != nil {
+		return err
+	}
+	branch := w.branch
+	if branch == "" && tip == w.build.Commit { // as CI checks it out
+		branch = main
+	}
+	isTaken := func(e compose.EnvironmentSettings) bool { return e.Tag == "latest" }
+	if branch == main && !slices.ContainsFunc(slices.Collect(maps.Values(w.environments)), isTaken) {
+		err := w.whileTip(ctx, branch, "latest.tag", func(ctx context.Context, _ func(context.Context) error) error { return w.tag(ctx, "latest") })
+		if err != nil {
+			return err
+		}
+	}
+	for _, name := range compose.EnvironmentNames(w.environments) {
+		if e := w.environments[name]; e.Branch == "" || e.From != "" || e.Branch != branch {
+			continue
+		}
+		if err := w.follow(ctx, name, branch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tag gives all images a tag.
+func (w *pushing) tag(ctx context.Context, tag string) error {
+	for service, digest := range w.build.Images {
+		if err := w.registry.Tag(ctx, service, digest, tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// defaultBranch is the name of the default branch, and its commit as this repository knows it.
+func (w *pushing) defaultBranch(ctx context.Context) (name, commit string, err error) {
+	at, err := w.source.DefaultBranch(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	ref := at.From
+	if strings.HasSuffix(ref, "/HEAD") {
+		to, err := gitSaid(ctx, w.streams, w.dir, "symbolic-ref", "--quiet", ref)
+		ref = cmp.Or(to, ref)
+		if err != nil { // it is no reference to a branch: which one it is nobody knows
+			return "", at.ID, nil
+		}
+	}
+	for _, before := range []string{"refs/heads/", "refs/remotes/origin/"} {
+		ref = strings.TrimPrefix(ref, before)
+	}
+	return ref, at.ID, nil
+}
+
+// follow promotes what was published to an environment that takes the branch's builds, as strake promote does and with its checks.
+func (w *pushing) follow(ctx context.Context, name, branch string) error {
+	quiet := w.streams
+	quiet.Out = quiet.Err
+	o := promoteOptions{Project: w.options.Project, Environment: name, Commit: w.build.Commit, Branch: branch}
+	m, _, err := w.move(ctx, quiet, o)
+	if err != nil {
+		return err
+	}
+	if m.IsDone() {
+		if on, err := w.registry.IsOn(ctx, m); err != nil || on {
+			return err
+		}
+	}
+	if err := w.check(ctx, quiet, o, m.Commit); err != nil {
+		return err
+	}
+	err = w.carryOut(ctx, quiet, o, m)
+	var changed *release.ChangedError
+	for range 3 { // the build before this one came in between, which is as it should be
+		if !errors.As(err, &changed) {
+			break
+		}
+		if m, _, err = w.move(ctx, quiet, o); err == nil {
+			err = w.carryOut(ctx, quiet, o, m)
+		}
+	}
+	return err
+}
+
+// whileTip calls do while a claim is held, for which it waits, if a branch of the origin is at the commit that was published: what is built of an earlier one
+// comes too late.
+func (w *pushing) whileTip(ctx context.Context, branch, claim string, do func(ctx context.Context, still func(context.Context) error) error) error {
+	claims, err := w.claims(ctx, w.streams, "build --push")
+	if err != nil {
+		return err
+	}
+	return holdPatiently(ctx, w.streams, claims, claim, func(ctx context.Context, still func(context.Context) error) error {
+		if is, err := w.isTip(ctx, w.streams, branch, w.build.Commit, claim); err != nil || !is {
+			return err
+		}
+		return do(ctx, still)
+	})
+}
+
+// isTip is whether a branch of the origin is at a commit, and says so where it is not. Without an origin it is.
+func (r *releasing) isTip(ctx context.Context, s Streams, branch, commit, left string) (bool, error) {
+	claims, err := r.claims(ctx, s, "")
+	if err != nil || claims.Remote == "" {
+		return err == nil, err
+	}
+	list, err := gitSaid(ctx, s, r.dir, "ls-remote", "--quiet", "--", claims.Remote, "refs/heads/"+branch)
+	if err != nil {
+		return false, fmt.Errorf("look where %s of %s is: %w", branch, claims.Remote, err)
+	}
+	at, _, _ := strings.Cut(list, "\t")
+	if at == commit {
+		return true, nil
+	}
+	fmt.Fprintf(s.Err, "%s of %s is at %s and not at %s: %s is left as it is\n", branch, claims.Remote, cmp.Or(release.Short(at), "no commit"), release.Short(commit), strings.TrimSuffix(left, ".tag"))
+	return false, nil
+}
+
+// How long a build waits for a claim that is held, and how often it looks.
+const (
+	claimPatience = 10 * time.Minute
+	claimPause    = 2 * time.Second
+)
+
+// holdPatiently is Claims.Hold, which waits for a claim that another has.
+func holdPatiently(ctx context.Context, s Streams, c release.Claims, name string, do func(ctx context.Context, still func(context.Context) error) error) error {
+	until, told := time.After(claimPatience), false
+	for {
+		err := c.Hold(ctx, name, do)
+		var held *release.HeldError
+		if !errors.As(err, &held) {
+			return err
+		}
+		if !told {
+			fmt.Fprintf(s.Err, "waiting: %v\n", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-until:
+			return err
+		case <-time.After(claimPause):
+		}
+	}
+}
