@@ -83,7 +83,7 @@ func offlinePages(ctx context.Context, s Streams, o pagesOptions) error {
 	if o.JSON {
 		err = printJSON(s.Out, r)
 	} else {
-		err = printPages(s, r, program == "")
+		err = printPages(s, r, program == "" && !o.NoBrowser)
 	}
 	if err == nil && len(r.Wanted()) > 0 {
 		return &exitError{code: exitRefused}
