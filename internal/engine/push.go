@@ -11,7 +11,7 @@ import (
 )
 
 // Push sends an image that is here to the registry that its reference names, with the credentials of Docker's configuration, and returns the digest of what
-// was sent; "" where the engine does not say it. What the registry has already is not sent again. What can be put right is a *compose.HintedError.
+// was sent; "" where the engine does not say it, as those that keep images in containerd. What the registry has already is not sent again. What can be put right is a *compose.HintedError.
 // Source: Docker Engine API 1.41, POST /images/{name}/push; its last message but one has the digest, as docker push prints it.
 func (e *Engine) Push(ctx context.Context, ref string, note func(compose.Event)) (digest string, err error) {
 	err = e.withRegistry(ctx, "push image "+ref, ref, func(header string) error {

