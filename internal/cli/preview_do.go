@@ -87,7 +87,12 @@ func passwordIn(s Streams, file string) (string, error) {
 
 // signed makes the address of a preview that is opened by a link such a link, until its lease ends.
 func (w *previewing) signed(ctx context.Context, p *previews.Preview) error {
-	access, key, err := w.manager.Entry(ctx, p.Project, p.ID)
+	var access compose.Access
+	var key []byte
+	err := w.again(ctx, func() (err error) {
+		access, key, err = w.manager.Entry(ctx, p.Project, p.ID)
+		return err
+	})
 	if err != nil || access != compose.AccessLink {
 		return err
 	}

@@ -222,9 +222,21 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 
 // extend moves the end of the machine's lease, again where the connection breaks off meanwhile. That of one that is shared ends no sooner for it.
 func (w *previewing) extend(ctx context.Context, end time.Time) (err error) {
+	return w.again(ctx, func() error {
+		w.ec2.machine, err = w.ec2.cloud.Extend(ctx, w.ec2.machine, w.ec2.way, end)
+		return err
+	})
+}
+
+// again does what asks a machine, and does it again where the connection breaks off meanwhile. On this machine's engine it is done once.
+func (w *previewing) again(ctx context.Context, do func() error) error {
+	if w.ec2 == nil || w.ec2.way == nil {
+		return do()
+	}
+	var err error
 	for range 5 {
 		cuts := w.ec2.way.Cuts()
-		if w.ec2.machine, err = w.ec2.cloud.Extend(ctx, w.ec2.machine, w.ec2.way, end); err == nil {
+		if err = do(); err == nil {
 			return nil
 		}
 		if again, _ := w.wasCut(ctx, cuts); !again { // err says why
