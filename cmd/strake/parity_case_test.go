@@ -35,10 +35,9 @@ import (
 //	ends       the number of containers that end by themselves, which is awaited
 //	again      what every up does again, and so either tool over the other's stack: starts (what has ended), builds
 //
-// The tools have these variables: COMPOSE_PROJECT_NAME, PORT0 to PORT7 (free, consecutive), ARCH, PWD.
+// The tools have these variables: COMPOSE_PROJECT_NAME, PORT0 to PORT7 (free, consecutive), NET (lab.Engine.Net), ARCH, PWD.
 type parityCase struct {
 	name, said      string
-	index           int
 	archive         *txtar.Archive
 	args, env       []string
 	before, exec    []string
@@ -55,12 +54,12 @@ func readCases(t *testing.T) []parityCase {
 		t.Fatalf("no cases in testdata/parity: %v", err)
 	}
 	var cases []parityCase
-	for i, file := range files {
+	for _, file := range files {
 		a, err := txtar.ParseFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := parityCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), index: i, archive: a}
+		c := parityCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), archive: a}
 		for line := range strings.Lines(string(a.Comment)) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 			if err := c.set(key, strings.TrimSpace(value)); err != nil {
@@ -105,10 +104,11 @@ func (c *parityCase) set(key, value string) (err error) {
 	return err
 }
 
-// freePorts are eight free ports side by side, below those that the kernel hands out, apart from other cases'.
-func freePorts(t *testing.T, index int) []string {
+// freePorts are eight free ports side by side, below those that the kernel hands out, apart from other places'.
+func freePorts(t *testing.T, b bench) []string {
 	t.Helper()
-	for base := 20000 + 10*index; base < 32000; base += 2000 {
+	for range 1200 {
+		base := 20000 + 10*(int(b.places.Add(1))%1200)
 		var ports []string
 		for p := base; p < base+8; p++ {
 			l, err := net.Listen("tcp", ":"+strconv.Itoa(p))
@@ -127,11 +127,11 @@ func freePorts(t *testing.T, index int) []string {
 }
 
 // newPlace makes the folder and the name in which both tools work.
-func newPlace(t *testing.T, b bench, index int) place {
+func newPlace(t *testing.T, b bench) place {
 	t.Helper()
 	p := place{bench: b, dir: t.TempDir(), project: lab.Name(t)}
-	p.env = []string{"COMPOSE_PROJECT_NAME=" + p.project, "ARCH=" + runtime.GOARCH, "PWD=" + p.dir}
-	for i, port := range freePorts(t, index) {
+	p.env = []string{"COMPOSE_PROJECT_NAME=" + p.project, fmt.Sprintf("NET=%d", b.engine.Net()), "ARCH=" + runtime.GOARCH, "PWD=" + p.dir}
+	for i, port := range freePorts(t, b) {
 		p.env = append(p.env, fmt.Sprintf("PORT%d=%s", i, port))
 	}
 	return p
@@ -171,7 +171,7 @@ func olderThan(api, want string) bool {
 }
 
 func (c parityCase) run(t *testing.T, b bench) {
-	p := newPlace(t, b, c.index)
+	p := newPlace(t, b)
 	p.env = append(p.env, c.env...)
 	c.said += strings.Join(p.env, "\n")
 	if olderThan(b.engine.APIVersion, c.needsAPI) {

@@ -64,8 +64,8 @@ type outcome struct {
 	normal map[string]map[string]string
 }
 
-func (s scenario) run(t *testing.T, b bench, index int) {
-	p := newPlace(t, b, index)
+func (s scenario) run(t *testing.T, b bench) {
+	p := newPlace(t, b)
 	theirs := s.play(t, p, p.compose(), p.tool())
 	ours := s.play(t, p, p.tool(), p.compose())
 	for i, line := range s.steps {

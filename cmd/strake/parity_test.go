@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,9 +27,9 @@ import (
 func TestParity(t *testing.T) {
 	binary := buildStrake(t)
 	cases, scenarios := readCases(t), readScenarios(t)
-	hashed := new(sync.Map)
+	hashed, places := new(sync.Map), new(atomic.Int64)
 	lab.Each(t, func(t *testing.T, e lab.Engine) {
-		b := bench{engine: e, hashed: hashed, strake: binary, environ: lab.Environ(t, e)}
+		b := bench{engine: e, hashed: hashed, places: places, strake: binary, environ: lab.Environ(t, e)}
 		for i, c := range cases {
 			if !isChosen(e, i) {
 				continue
@@ -44,7 +45,7 @@ func TestParity(t *testing.T) {
 			}
 			t.Run("scenario/"+s.name, func(t *testing.T) {
 				t.Parallel()
-				s.run(t, b, len(cases)+i)
+				s.run(t, b)
 			})
 		}
 	})
@@ -67,8 +68,8 @@ var built = sync.OnceValues(func() (string, error) {
 		return b, nil
 	}
 	binary := filepath.Join(os.Getenv("STRAKE_TEST_DIR"), "strake")
-	cmd := exec.Command("go", "build", "-tags", "nobadger,nomysql,nopgx,grpcnotrace", "-o", binary, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is published: it has to run in containers of its own
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", "nobadger,nomysql,nopgx,grpcnotrace", "-o", binary, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is published, in each of these: it has to run in containers of its own
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -87,7 +88,8 @@ func buildStrake(t *testing.T) string {
 // bench is what both tools run on.
 type bench struct {
 	engine  lab.Engine
-	hashed  *sync.Map // cases whose hashes are compared already: they do not depend on the engine
+	hashed  *sync.Map     // cases whose hashes are compared already: they do not depend on the engine
+	places  *atomic.Int64 // how many there were, so that each has ports of its own
 	strake  string
 	environ []string
 }

@@ -75,6 +75,7 @@ func (r away) awake(page string) machinePreview {
 }
 
 func TestPreview_SleepsOnEC2(t *testing.T) {
+	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)
@@ -130,6 +131,7 @@ func TestPreview_SleepsOnEC2(t *testing.T) {
 }
 
 func TestPreview_SleepsWithoutItsSpareMachine(t *testing.T) {
+	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)
@@ -171,6 +173,7 @@ func TestPreview_SleepsWithoutItsSpareMachine(t *testing.T) {
 }
 
 func TestPreview_OnEC2SleepsByItselfWithSync(t *testing.T) {
+	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)

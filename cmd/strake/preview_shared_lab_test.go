@@ -55,6 +55,7 @@ func (r sharing) serves(t *testing.T, p machinePreview, want string) {
 }
 
 func TestPreview_SharesMachines(t *testing.T) {
+	t.Parallel()
 	e := lab.System(t)
 	a := awslab.Start(t)
 	a.Boot(t)

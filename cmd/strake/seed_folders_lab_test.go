@@ -25,8 +25,8 @@ KIND: {text: {FROM}}
 
 // TestSeed_HasTheFolderThatAnImageLacks: also where texts are copied into the container in which the data is written.
 func TestSeed_HasTheFolderThatAnImageLacks(t *testing.T) {
-	for kind, from := range map[string]string{"configs": "content: text", "secrets": "environment: VERSION"} {
-		lab.Each(t, func(t *testing.T, e lab.Engine) {
+	lab.Each(t, func(t *testing.T, e lab.Engine) {
+		for kind, from := range map[string]string{"configs": "content: text", "secrets": "environment: VERSION"} {
 			t.Run(kind, func(t *testing.T) {
 				s := newStack(t, e, strings.NewReplacer("KIND", kind, "FROM", from).Replace(bare))
 				s.must(t, 1, "seed", "build")
@@ -40,8 +40,8 @@ func TestSeed_HasTheFolderThatAnImageLacks(t *testing.T) {
 					s.must(t, 1, "down", "-v", "-t", "0")
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // TestSeed_IsNoneWithoutTheFolderOfItsData: what has no folder where the file says that its data is cannot be sealed, and nothing has the seed's tag.

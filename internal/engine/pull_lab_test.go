@@ -93,17 +93,30 @@ func (s *shop) loggedIn() string {
 	return config(s.t, fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, s.host, base64.StdEncoding.EncodeToString([]byte(shopUser+":"+shopPassword))))
 }
 
-// helper puts a credential helper into PATH that has the shop's password, and returns a configuration that names it and
+// TestMain puts a folder for the credential helpers of tests into PATH.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "strake-helpers-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	code := m.Run()
+	_ = os.RemoveAll(dir) // it is in the system's folder for such things
+	os.Exit(code)
+}
+
+// helper puts a credential helper into the folder that is in PATH for it, which has the shop's password, and returns a configuration that names it and
 // a function that counts how often it was asked.
 func (s *shop) helper() (folder string, asked func() int) {
-	dir := s.t.TempDir()
-	log := filepath.Join(dir, "log")
+	dir, _, _ := strings.Cut(os.Getenv("PATH"), string(os.PathListSeparator))
+	log := filepath.Join(s.t.TempDir(), "log")
+	name := lab.Name(s.t)
 	script := fmt.Sprintf("#!/bin/sh\nread host\necho \"$host\" >> %s\nprintf '{\"ServerURL\":\"%%s\",\"Username\":\"%s\",\"Secret\":\"%s\"}' \"$host\"\n", log, shopUser, shopPassword)
-	if err := os.WriteFile(filepath.Join(dir, "docker-credential-shop"), []byte(script), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "docker-credential-"+name), []byte(script), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-	return config(s.t, `{"credsStore": "shop"}`), func() int {
+	return config(s.t, fmt.Sprintf(`{"credsStore": %q}`, name)), func() int {
 		text, err := os.ReadFile(log)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			s.t.Fatal(err)
