@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/strake-dev/strake/compose"
 )
@@ -29,25 +30,47 @@ const (
 	modeSubmodule  = "160000"
 )
 
+// Gaps are what the files of a commit have of other places, by their paths from the top, sorted. The zero value is none.
+type Gaps struct {
+	Submodules []string // which are left out
+	Pointers   []string // of Git LFS, which are there in the place of the files
+}
+
+// Warnings say what is missing, for people who open previews.
+func (g Gaps) Warnings() (all []string) {
+	for _, name := range g.Submodules {
+		all = append(all, "submodule "+name+" is left out: previews have the files of the repository itself")
+	}
+	if n := len(g.Pointers); n > 0 {
+		all = append(all, fmt.Sprintf("%d files are pointers of Git LFS, whose contents are not fetched", n))
+	}
+	return all
+}
+
 // Extract writes the files of a commit into the new folder dir, whose parents are made: as they are in the repository, byte by byte, and only
 // those that keep wants (nil: all), by their path from the top. It is no checkout of git's: there is no .git in it through which a container could
 // reach the repository, and no attribute, filter or hook is applied. Submodules are left out and files of Git LFS are the pointers that
-// git has of them; warnings say so.
+// git has of them; gaps say so. What is written depends on the commit alone: modes are 0644 or 0755 and times are the commit's own (those of links on
+// Unix).
 //
 // After an error nothing is left of dir, as far as it can be removed. A dir that is there already is an error.
-func (s *Source) Extract(ctx context.Context, commit, dir string, keep func(path string) bool) (warnings []string, err error) {
+func (s *Source) Extract(ctx context.Context, commit, dir string, keep func(path string) bool) (gaps Gaps, err error) {
 	if !fullID.MatchString(commit) {
-		return nil, fmt.Errorf("%q is no full name of a commit", commit)
+		return gaps, fmt.Errorf("%q is no full name of a commit", commit)
 	}
 	entries, err := s.entries(ctx, commit)
 	if err != nil {
-		return nil, err
+		return gaps, err
+	}
+	at, err := s.Date(ctx, commit)
+	if err != nil {
+		return gaps, err
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return nil, fmt.Errorf("make the work tree: %w", err)
+		return gaps, fmt.Errorf("make the work tree: %w", err)
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the work tree: %w", err)
+		return gaps, fmt.Errorf("make the work tree: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -56,7 +79,7 @@ func (s *Source) Extract(ctx context.Context, commit, dir string, keep func(path
 	}()
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open the work tree: %w", err)
+		return gaps, fmt.Errorf("open the work tree: %w", err)
 	}
 	defer root.Close() // nothing is written through it any more
 	var files []entry
@@ -65,19 +88,15 @@ func (s *Source) Extract(ctx context.Context, commit, dir string, keep func(path
 			continue
 		}
 		if e.mode == modeSubmodule {
-			warnings = append(warnings, "submodule "+e.path+" is left out: previews have the files of the repository itself")
+			gaps.Submodules = append(gaps.Submodules, e.path)
 			continue
 		}
 		files = append(files, e)
 	}
-	pointers, err := s.write(ctx, root, files)
-	if err != nil {
-		return nil, fmt.Errorf("write the files of commit %s: %w", commit, err)
+	if gaps.Pointers, err = s.write(ctx, root, files, at); err != nil {
+		return gaps, fmt.Errorf("write the files of commit %s: %w", commit, err)
 	}
-	if pointers > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files are pointers of Git LFS, whose contents are not fetched", pointers))
-	}
-	return warnings, nil
+	return gaps, nil
 }
 
 // ReadFile is a file of a commit, by its path from the top; fs.ErrNotExist where it has none.
@@ -140,39 +159,52 @@ func isTreePath(name string) bool {
 	return true
 }
 
-// write writes entries below root, which nothing leads out of; it counts those that are pointers of Git LFS.
-func (s *Source) write(ctx context.Context, root *os.Root, entries []entry) (pointers int, err error) {
+// write writes entries below root, which nothing leads out of, as of a time; it returns those that are pointers of Git LFS.
+func (s *Source) write(ctx context.Context, root *os.Root, entries []entry, at time.Time) (pointers []string, err error) {
 	made := map[string]bool{".": true}
 	err = s.blobs(ctx, entries, func(e entry, size int64, r io.Reader) error {
 		if dir := path.Dir(e.path); !made[dir] {
 			if err := root.MkdirAll(dir, 0o755); err != nil {
 				return err
 			}
-			made[dir] = true
+			for ; !made[dir]; dir = path.Dir(dir) {
+				made[dir] = true
+			}
 		}
 		if e.mode == modeLink {
 			target, err := io.ReadAll(r)
 			if err != nil {
 				return err
 			}
-			return root.Symlink(string(target), e.path)
+			return errors.Join(root.Symlink(string(target), e.path), touchLink(filepath.Join(root.Name(), filepath.FromSlash(e.path)), at))
 		}
-		mode := fs.FileMode(0o644)
-		if e.mode == modeExecutable {
-			mode = 0o755
+		isPointer, err := writeFile(root, e, size, r)
+		if isPointer {
+			pointers = append(pointers, e.path)
 		}
-		f, err := root.OpenFile(e.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-		if err != nil {
-			return err
-		}
-		var start bytes.Buffer
-		_, err = io.Copy(f, io.TeeReader(r, &limitedBuffer{&start, len(lfsPointer)}))
-		if size < 1024 && start.String() == lfsPointer {
-			pointers++
-		}
-		return errors.Join(err, f.Close())
+		return errors.Join(err, root.Chtimes(e.path, at, at))
 	})
+	for dir := range made { // when nothing is made in them any more
+		if err == nil {
+			err = errors.Join(root.Chmod(dir, 0o755), root.Chtimes(dir, at, at))
+		}
+	}
 	return pointers, err
+}
+
+// writeFile writes one file, whatever the umask, and says whether it is a pointer of Git LFS.
+func writeFile(root *os.Root, e entry, size int64, r io.Reader) (isPointer bool, err error) {
+	mode := fs.FileMode(0o644)
+	if e.mode == modeExecutable {
+		mode = 0o755
+	}
+	f, err := root.OpenFile(e.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return false, err
+	}
+	var start bytes.Buffer
+	_, err = io.Copy(f, io.TeeReader(r, &limitedBuffer{&start, len(lfsPointer)}))
+	return size < 1024 && start.String() == lfsPointer, errors.Join(err, f.Chmod(mode), f.Close())
 }
 
 // lfsPointer begins each file that Git LFS put in the place of another. Source: Git LFS specification, "The Pointer".

@@ -95,8 +95,8 @@ func (v *previewSources) Checkout(ctx context.Context, commit, generation string
 	if err := previews.Remove(root); err != nil { // what an open left that was killed
 		return "", err
 	}
-	warnings, err := v.source.Extract(ctx, commit, root, nil)
-	for _, w := range warnings {
+	gaps, err := v.source.Extract(ctx, commit, root, nil)
+	for _, w := range gaps.Warnings() {
 		v.warn(w)
 	}
 	return root, err
