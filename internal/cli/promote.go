@@ -159,7 +159,8 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		if err := m.Check(confirmed); err != nil {
 			return err
 		}
-		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now, Still: still})
+		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now, Still: still,
+			Warn: func(text string) { fmt.Fprintln(s.Err, "warning: "+text) }})
 		return err
 	})
 	if err != nil || late {

@@ -28,8 +28,11 @@ type Build struct {
 	Inputs  map[string]string `json:"inputs"`          // what each image was built from, as compose.Inputs says it
 	Same    []string          `json:"same,omitempty"`  // services whose image is that of an earlier build
 	Dirty   bool              `json:"dirty,omitempty"` // files were changed that are in no commit
-	Time    time.Time         `json:"time"`
-	Actor   string            `json:"actor,omitempty"`
+	// PullRequest is whose commit it was; 0 for none. Foreign is that no branch of the repository itself ended in it: nobody who may write there made it.
+	PullRequest int       `json:"pullRequest,omitempty"`
+	Foreign     bool      `json:"foreign,omitempty"`
+	Time        time.Time `json:"time"`
+	Actor       string    `json:"actor,omitempty"`
 }
 
 // Action is what an Entry tells.
@@ -55,6 +58,8 @@ type Entry struct {
 	Time        time.Time         `json:"time"`
 	// Previous is the digest of the entry before, "" of the first.
 	Previous string `json:"previous,omitempty"`
+	// Kept are the commits that have tags of this environment's own, which hold their images, the newest first.
+	Kept []string `json:"kept,omitempty"`
 
 	digest string // its own
 }

@@ -70,10 +70,10 @@ func (r *Registry) Build(ctx context.Context, commit string) (Build, error) {
 	return b, err
 }
 
-// BuildOfTree is the last clean build of a commit with these files. None is ErrAbsent.
+// BuildOfTree is the last clean build of a commit of the repository itself with these files. None is ErrAbsent.
 func (r *Registry) BuildOfTree(ctx context.Context, tree string) (Build, error) {
 	b, err := r.build(ctx, tagOfTree(tree))
-	if err == nil && (b.Tree != tree || b.Dirty) {
+	if err == nil && (b.Tree != tree || b.Dirty || b.Foreign) {
 		err = r.wrong(tagOfTree(tree), "it is of other files")
 	}
 	return b, err
@@ -113,7 +113,7 @@ func (r *Registry) Record(ctx context.Context, b Build, replace bool) (Build, er
 		return b, err
 	}
 	there, err := r.Build(ctx, b.Commit)
-	if err != nil || b.Dirty || b.Tree == "" || !maps.Equal(there.Images, b.Images) {
+	if err != nil || b.Dirty || b.Foreign || b.Tree == "" || !maps.Equal(there.Images, b.Images) {
 		return there, err
 	}
 	_, err = r.put(ctx, LedgerRepository, image, tagOfTree(b.Tree))
@@ -215,6 +215,11 @@ func entryOf(m manifest, environment string, number int) (Entry, error) {
 		why = fmt.Sprintf("it has the number %d and follows %q", e.Number, e.Previous)
 	case e.Action != Promoted && e.Action != RolledBack:
 		why = fmt.Sprintf("it tells of %q", e.Action)
+	}
+	for _, commit := range e.Kept {
+		if !commitName.MatchString(commit) {
+			why = fmt.Sprintf("it keeps %q", commit)
+		}
 	}
 	if why != "" {
 		return e, &BrokenError{environment, number, why}

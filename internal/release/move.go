@@ -87,6 +87,9 @@ func Promotion(name string, e compose.EnvironmentSettings, have, from History, b
 	if b.Dirty {
 		return m, refuse("commit the changes, and run strake build --push", "the images of %s were built from files that are in no commit", Short(b.Commit))
 	}
+	if b.Foreign {
+		return m, refuse("merge it, and run strake build --push there", "the images of %s were built for pull request %d, which is of another repository", Short(b.Commit), b.PullRequest)
+	}
 	if e.From == "" {
 		return m, nil
 	}

@@ -23,6 +23,8 @@ type MoveOptions struct {
 	Now   func() time.Time
 	// Still, where it is not nil, is asked before tags are moved and before it is written that they are: its error ends the move.
 	Still func(context.Context) error
+	// Warn, where it is not nil, is told what did not come out as it should and harms no release.
+	Warn func(string)
 }
 
 // Run carries out a move: it writes to the ledger that it begins, keeps what the tag was on and what it goes to under tags of their own, moves the tag of
@@ -45,12 +47,13 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 	h := have
 	if b := m.Resumes; b == nil || b.Commit != m.Commit || b.Action != m.Action || !maps.Equal(b.Images, m.Images) {
 		var err error
+		e.Kept = keptBegun(have, m.Commit)
 		if h, err = r.append(ctx, have, e); err != nil {
 			return e, err
 		}
 	}
 	left, none := m.Services(), true
-	err := r.keep(ctx, m, shifts)
+	err := r.keep(ctx, m, shifts, o.Force)
 	if err == nil {
 		err = r.still(ctx, h, o)
 	}
@@ -63,12 +66,22 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 	}
 	if err == nil {
 		e.Done, e.Time = true, o.Now().UTC().Truncate(time.Second)
+		e.Kept = keptDone(have, m.Commit)
+		old := slices.DeleteFunc(slices.Clone(h[0].Kept), func(commit string) bool { return slices.Contains(e.Kept, commit) })
+		e.Kept = append(e.Kept, r.forget(ctx, m, old, o.warn)...)
 		_, err = r.append(ctx, h, e)
 	}
 	if err != nil {
 		return e, &UnfinishedError{e, none, left, err}
 	}
 	return e, nil
+}
+
+// warn tells Warn.
+func (o MoveOptions) warn(text string) {
+	if o.Warn != nil {
+		o.Warn(text)
+	}
 }
 
 // still looks that nobody else moves the environment meanwhile.
@@ -79,18 +92,6 @@ func (r *Registry) still(ctx context.Context, h History, o MoveOptions) error {
 		}
 	}
 	return r.holds(ctx, h)
-}
-
-// keep gives what the tags were on, and what they go to, tags of their own.
-func (r *Registry) keep(ctx context.Context, m Move, shifts []shift) error {
-	return each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
-		if shifts[i].keep != nil {
-			if err := r.write(ctx, service, tagBefore(m.Tag), *shifts[i].keep); err != nil {
-				return err
-			}
-		}
-		return r.write(ctx, service, tagKept(m.Environment, m.Commit), shifts[i].to)
-	})
 }
 
 // shift moves the tags, and returns the services whose tag may not be moved.

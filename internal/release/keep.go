@@ -1,0 +1,105 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// mostKept is how many releases of an environment have tags of their own, so that what cleans up a registry leaves them.
+const mostKept = 5
+
+// errNoUntag is in the error where a registry takes no tag away.
+var errNoUntag = errors.New("the registry takes no tags away")
+
+// keep gives what the tags were on, and what they go to, tags of their own. That of a release is written once: where it is on another image somebody
+// moved it, and without force nothing is kept.
+func (r *Registry) keep(ctx context.Context, m Move, shifts []shift, force bool) error {
+	return each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
+		if shifts[i].keep != nil {
+			if err := r.write(ctx, service, tagBefore(m.Tag), *shifts[i].keep); err != nil {
+				return err
+			}
+		}
+		tag := tagKept(m.Environment, m.Commit)
+		there, err := r.Resolve(ctx, service, tag)
+		switch {
+		case err != nil && !errors.Is(err, ErrAbsent):
+			return err
+		case there == shifts[i].to.digest:
+			return nil
+		case there != "" && !force:
+			return &DriftError{m.Environment, service, tag, there, shifts[i].to.digest}
+		}
+		return r.write(ctx, service, tag, shifts[i].to)
+	})
+}
+
+// keptBegun are the commits of which there may be tags once a move is begun, the newest first.
+func keptBegun(h History, commit string) []string {
+	if len(h) == 0 {
+		return []string{commit}
+	}
+	return front(commit, h[0].Kept)
+}
+
+// keptDone are the commits of which tags are left when a move to commit is done: of the last releases alone.
+func keptDone(h History, commit string) []string {
+	last, _ := h.Last()
+	kept := front(commit, last.Kept)
+	return kept[:min(len(kept), mostKept)]
+}
+
+// front is a list with one value before all others, and in no other place.
+func front(first string, list []string) []string {
+	rest := slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == first })
+	return append([]string{first}, rest...)
+}
+
+// forget takes away the tags of releases of an environment that need not be kept any more, also of services that it had before. It returns the commits of
+// which some may be left, to try again: a registry that takes no tags away leaves all, and is asked no more.
+func (r *Registry) forget(ctx context.Context, m Move, commits []string, warn func(string)) (left []string) {
+	all := maps.Clone(m.Before)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, m.Images)
+	services := slices.Sorted(maps.Keys(all))
+	for _, commit := range commits {
+		err := each(ctx, services, func(ctx context.Context, _ int, service string) error {
+			return r.untag(ctx, service, tagKept(m.Environment, commit))
+		})
+		if errors.Is(err, errNoUntag) {
+			warn(fmt.Sprintf("%s of old releases are left: %v; only the last %d are needed", tagKept(m.Environment, "*"), errNoUntag, mostKept))
+			return nil
+		}
+		if err != nil {
+			warn(fmt.Sprintf("%s of an old release may be left, the next move tries again: %v", tagKept(m.Environment, Short(commit)), err))
+			left = append(left, commit)
+		}
+	}
+	return left
+}
+
+// untag takes a tag away, and leaves its image under all that names it otherwise. One that is not there is gone. errNoUntag: the registry cannot.
+// Source: OCI Distribution Specification 1.1, DELETE /v2/<name>/manifests/<tag>; a registry that takes none away says 400 or 405.
+func (r *Registry) untag(ctx context.Context, repository, tag string) error {
+	ref, err := r.tagged(repository, tag)
+	if err != nil {
+		return err
+	}
+	err = r.pusher.Delete(ctx, ref)
+	var answer *transport.Error
+	if errors.As(err, &answer) && slices.Contains([]int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented}, answer.StatusCode) {
+		return fmt.Errorf("%s: %w", ref, errNoUntag)
+	}
+	if err = r.explain(ctx, "take the tag "+ref.String()+" away", err); errors.Is(err, ErrAbsent) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,241 @@
+package release_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/strake-dev/strake/internal/release"
+)
+
+// faulty is a registry whose answers go wrong at random: it is cut off before it does what it was asked or after, has errors, or throttles.
+type faulty struct {
+	*counted
+	random *rand.Rand
+	one    int // of so many requests one goes wrong; 0 is none
+	did    map[string]int
+}
+
+// RoundTrip implements http.RoundTripper.
+func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
+	f.Lock()
+	fault := -1
+	if f.one > 0 && f.random.IntN(f.one) == 0 {
+		fault = f.random.IntN(5)
+		f.did[[]string{"cut", "lost", "500", "500 after", "429"}[fault]]++
+	}
+	f.Unlock()
+	answer := func(code int, text string) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		w.WriteHeader(code)
+		fmt.Fprintf(w, `{"errors":[{"code":%q,"message":"as it happens"}]}`, text)
+		said := w.Result()
+		said.Request = r
+		return said, nil
+	}
+	if fault == 0 {
+		return nil, errCut
+	} else if fault == 2 {
+		return answer(http.StatusInternalServerError, "UNKNOWN")
+	} else if fault == 4 {
+		return answer(http.StatusTooManyRequests, "TOOMANYREQUESTS")
+	}
+	said, err := f.counted.RoundTrip(r)
+	switch fault {
+	case 1:
+		return nil, errCut
+	case 3:
+		return answer(http.StatusInternalServerError, "UNKNOWN")
+	}
+	return said, err
+}
+
+// world is a project whose environments are moved at random.
+type world struct {
+	*faulty
+	builds []release.Build
+}
+
+// through is the registry as a new process has it, with faults or without.
+func (w *world) through(t *testing.T, one int) *release.Registry {
+	t.Helper()
+	w.one = one
+	r, err := release.NewRegistry("localhost:5000/shop", w.faulty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// step does one thing at random, and says what it was. What a fault ended is an error.
+func (w *world) step(t *testing.T, one int) (did string, err error) {
+	n := w.random.IntN(10)
+	if n == 0 || len(w.builds) < 2 {
+		b := built(t, w.counted, len(w.builds))
+		again := b
+		again.Images = map[string]string{"web": b.Images["api"]}
+		there, err := w.through(t, one).Record(t.Context(), again, false)
+		if err == nil && !maps.Equal(there.Images, b.Images) {
+			t.Errorf("what was recorded of %s was replaced", b.Subject)
+		}
+		w.builds = append(w.builds, b)
+		return "record " + b.Subject, err
+	}
+	environment := []string{"dev", "dev", "prod"}[w.random.IntN(3)]
+	b := w.builds[max(0, len(w.builds)-1-w.random.IntN(4))]
+	plan := func(ctx context.Context, r *release.Registry) (release.History, release.Move, error) {
+		return promotion(ctx, r, environment, b)
+	}
+	if n < 4 {
+		steps := 1 + w.random.IntN(3)
+		plan = func(ctx context.Context, r *release.Registry) (release.History, release.Move, error) {
+			return returning(ctx, r, environment, steps, "")
+		}
+	}
+	r := w.through(t, one)
+	have, m, err := plan(t.Context(), r)
+	did = fmt.Sprintf("%s of %s to %s", m.Action, environment, m.Subject)
+	var refused *release.PolicyError
+	if errors.As(err, &refused) || err == nil && m.IsDone() {
+		return "", nil
+	}
+	if err == nil {
+		_, err = r.Run(t.Context(), have, m, options())
+	}
+	return did, err
+}
+
+// tagsIn are those of a repository.
+func (w *world) tagsIn(t *testing.T, service string) []string {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	w.handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/shop/"+service+"/tags/list", nil))
+	var list struct{ Tags []string }
+	text, err := io.ReadAll(answer.Result().Body)
+	if err == nil {
+		err = json.NewDecoder(bytes.NewReader(text)).Decode(&list)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.Tags
+}
+
+// check looks that what the ledgers say is so, of every environment.
+func (w *world) check(t *testing.T, after string) {
+	t.Helper()
+	r := w.through(t, 0)
+	for name, e := range environments() {
+		h := history(t, r, name) // it follows the chain of digests
+		replayed := map[string]string{}
+		for i, entry := range slices.Backward(h) {
+			if entry.Number != len(h)-i {
+				t.Fatalf("%s: entry %d of %s has the number %d", after, len(h)-i, name, entry.Number)
+			}
+			if !entry.Done {
+				continue
+			}
+			if i+1 >= len(h) || h[i+1].Done || h[i+1].Commit != entry.Commit || h[i+1].Action != entry.Action {
+				t.Fatalf("%s: entry %d of %s ends a move that did not begin", after, entry.Number, name)
+			}
+			if b, err := r.Build(t.Context(), entry.Commit); err != nil || !maps.Equal(b.Images, entry.Images) {
+				t.Fatalf("%s: %s ran %v at %s, built is %v (%v)", after, name, entry.Images, entry.Subject, b.Images, err)
+			}
+			replayed = entry.Images
+		}
+		current, whole := h.Current()
+		now := tags(t, r, e.Tag)
+		if whole && (!maps.Equal(current.Images, now) || !maps.Equal(replayed, now)) {
+			t.Fatalf("%s: the release of %s is %s, the ledger replays to %v, and its tags are on %v", after, name, current.Subject, replayed, now)
+		}
+		if _, begun := h.Begun(); !whole && !begun && len(now) > 0 {
+			t.Fatalf("%s: %s has no release, and tags on %v", after, name, now)
+		}
+		w.checkKept(t, r, after, name, h)
+	}
+}
+
+// checkKept looks that the last releases have their tags, and that there are no others but those of a move that is not done.
+func (w *world) checkKept(t *testing.T, r *release.Registry, after, name string, h release.History) {
+	t.Helper()
+	var want []string
+	for _, e := range h.Releases() {
+		if !slices.Contains(want, e.Commit) && len(want) < 5 {
+			want = append(want, e.Commit)
+			if kept := tags(t, r, "keep-"+name+"-"+e.Commit); !maps.Equal(kept, e.Images) {
+				t.Fatalf("%s: of %s %s is kept as %v, want %v", after, name, e.Subject, kept, e.Images)
+			}
+		}
+	}
+	if len(h) > 0 {
+		want = append(want, h[0].Kept...) // those that could not be taken away, and of a move that was begun
+	}
+	for _, service := range services {
+		for _, tag := range w.tagsIn(t, service) {
+			if commit, is := strings.CutPrefix(tag, "keep-"+name+"-"); is && len(commit) == 40 && !slices.Contains(want, commit) {
+				t.Fatalf("%s: %s of %s is left, want those of %v", after, tag, service, want)
+			}
+		}
+	}
+}
+
+// TestMoves_AtRandomWithFaults builds, promotes and rolls back at random while the registry fails at random: the digests under an environment's tag are those
+// of one commit, or the environment is told to be incomplete; the ledger replays to the tags; and what was begun is completed when the registry works again.
+func TestMoves_AtRandomWithFaults(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // retries wait, and nobody should for them
+				_, c := newRegistry(t)
+				w := &world{faulty: &faulty{counted: c, random: rand.New(rand.NewPCG(seed, 11)), did: map[string]int{}}}
+				failed, done := 0, 0
+				for n := range 60 {
+					did, err := w.step(t, 4+w.random.IntN(40))
+					if err != nil {
+						failed++
+					} else if did != "" {
+						done++
+					}
+					w.check(t, fmt.Sprintf("seed %d, step %d, %s (%v)", seed, n, did, err))
+				}
+				for _, name := range []string{"dev", "prod"} {
+					begun, is := history(t, w.through(t, 0), name).Begun()
+					if !is {
+						continue
+					}
+					r := w.through(t, 0)
+					i := slices.IndexFunc(w.builds, func(b release.Build) bool { return b.Commit == begun.Commit })
+					have, m, err := promotion(t.Context(), r, name, w.builds[i])
+					if begun.Action == release.RolledBack {
+						have, m, err = returning(t.Context(), r, name, 1, "")
+					}
+					var refused *release.PolicyError
+					if errors.As(err, &refused) { // dev went on meanwhile
+						continue
+					}
+					if err == nil {
+						_, err = r.Run(t.Context(), have, m, options())
+					}
+					if err != nil {
+						t.Errorf("%s when all works again: %v", begun.Command(), err)
+					}
+					w.check(t, "in the end")
+				}
+				t.Logf("%d steps failed, %d were done; faults: %v", failed, done, w.did)
+				if failed < 5 || done < 5 || len(w.did) < 5 {
+					t.Errorf("%d steps failed and %d were done, with the faults %v: too few to tell", failed, done, w.did)
+				}
+			})
+		})
+	}
+}
