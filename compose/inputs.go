@@ -109,6 +109,10 @@ type buildRecord struct {
 	Ulimits      map[string]*types.UlimitsConfig
 }
 
+// cacheNamespaceArg says where a build's cache mounts are kept, which is no part of what it makes.
+// Source: Dockerfile frontend, build-arg:BUILDKIT_CACHE_MOUNT_NS.
+const cacheNamespaceArg = "BUILDKIT_CACHE_MOUNT_NS"
+
 // service is the digest of one service's build; path holds the services that asked for it.
 func (r *inputReader) service(ctx context.Context, name string, path []string) (string, error) {
 	if d, ok := r.done[name]; ok {
@@ -126,6 +130,8 @@ func (r *inputReader) service(ctx context.Context, name string, path []string) (
 		Target: b.Target, Platforms: src.Platforms, Labels: b.Labels, Network: b.Network, ExtraHosts: b.ExtraHosts.AsList("="),
 		Entitlements: slices.Sorted(slices.Values(b.Entitlements)), Privileged: b.Privileged, ShmSize: int64(b.ShmSize), Ulimits: b.Ulimits}
 	slices.Sort(rec.ExtraHosts)
+	rec.Args = maps.Clone(rec.Args)
+	delete(rec.Args, cacheNamespaceArg)
 	for _, s := range b.Secrets {
 		rec.Secrets = append(rec.Secrets, SecretID(FileReference(s)))
 	}

@@ -106,6 +106,7 @@ func TestInputs_WhatCounts(t *testing.T) {
 		{"argument", nil, func(s *site) { s.build().Args = types.MappingWithEquals{"A": str("1")} }, true},
 		{"argument of the environment", func(s *site) { s.build().Args = types.MappingWithEquals{"FROM_ENV": nil} }, func(s *site) { s.p.Environment = types.Mapping{"FROM_ENV": "2"} }, true},
 		{"environment that no argument names", nil, func(s *site) { s.p.Environment = types.Mapping{"FROM_ENV": "2"} }, false},
+		{"where cache mounts are kept", nil, func(s *site) { s.build().Args = types.MappingWithEquals{"BUILDKIT_CACHE_MOUNT_NS": str("shop-pr-42")} }, false},
 		{"target", nil, func(s *site) { s.build().Target = "final" }, true},
 		{"platforms", nil, func(s *site) { s.build().Platforms = types.StringList{"linux/arm64"} }, true},
 		{"labels", nil, func(s *site) { s.build().Labels = types.Labels{"a": "b"} }, true},

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -92,8 +91,14 @@ func (c *counted) open(t *testing.T) *release.Registry {
 // remove removes a manifest of the ledger's repository.
 func (c *counted) remove(t *testing.T, which string) {
 	t.Helper()
+	c.removeFrom(t, release.LedgerRepository, which)
+}
+
+// removeFrom removes a manifest, or a tag, of a repository.
+func (c *counted) removeFrom(t *testing.T, repository, which string) {
+	t.Helper()
 	answer := httptest.NewRecorder()
-	c.handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodDelete, "/v2/shop/"+release.LedgerRepository+"/manifests/"+which, nil))
+	c.handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodDelete, "/v2/shop/"+repository+"/manifests/"+which, nil))
 	if answer.Code != http.StatusAccepted {
 		t.Fatalf("delete %s: %s", which, answer.Body)
 	}
@@ -210,101 +215,6 @@ func tags(t *testing.T, r *release.Registry, tag string) map[string]string {
 		}
 	}
 	return all
-}
-
-// requestsOf counts those that are about blobs, and those of each service that are not about what is kept.
-func requestsOf(asked []string) (blobs int, of map[string]int) {
-	of = map[string]int{}
-	for _, one := range asked {
-		if strings.Contains(one, "/blobs/") && !strings.Contains(one, release.LedgerRepository) {
-			blobs++
-		}
-		for _, service := range services {
-			if strings.Contains(one, "/shop/"+service+"/") && !strings.Contains(one, "/keep-") && !strings.Contains(one, "/prev-") {
-				of[service]++
-			}
-		}
-	}
-	return blobs, of
-}
-
-// meeting is a registry that answers requests for a tag when all services have asked for it.
-type meeting struct {
-	*counted
-	tag string
-	all sync.WaitGroup
-}
-
-// RoundTrip implements http.RoundTripper.
-func (m *meeting) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/manifests/"+m.tag) {
-		m.all.Done()
-		m.all.Wait()
-	}
-	return m.counted.RoundTrip(r)
-}
-
-func TestRun_MovesServicesInParallel(t *testing.T) {
-	_, c := newRegistry(t)
-	b := built(t, c, 1)
-	synctest.Test(t, func(t *testing.T) { // which finds that all wait for each other
-		m := &meeting{counted: c, tag: "latest"}
-		m.all.Add(len(services))
-		r, err := release.NewRegistry("localhost:5000/shop", m)
-		if err == nil {
-			err = promote(t.Context(), r, "dev", b)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestRun_KeepsTheLastFiveReleases(t *testing.T) {
-	r, c := newRegistry(t)
-	var builds []release.Build
-	for n := range 8 {
-		b := built(t, c, n)
-		builds = append(builds, b)
-		if err := promote(t.Context(), r, "dev", b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := promote(t.Context(), r, "prod", builds[7]); err != nil {
-		t.Fatal(err)
-	}
-	kept := func(environment string) (all []int) {
-		for n, b := range builds {
-			if has := tags(t, r, "keep-"+environment+"-"+b.Commit); len(has) == len(services) {
-				all = append(all, n)
-			} else if len(has) > 0 {
-				t.Errorf("of %s %v is kept", b.Subject, has)
-			}
-		}
-		return all
-	}
-	if got := kept("dev"); !slices.Equal(got, []int{3, 4, 5, 6, 7}) {
-		t.Errorf("dev keeps %v, want the last five", got)
-	}
-	if err := rollback(t.Context(), r, "dev", 6); err != nil { // to one that is not kept any more, whose images are there
-		t.Fatal(err)
-	}
-	if got := kept("dev"); !slices.Equal(got, []int{1, 4, 5, 6, 7}) {
-		t.Errorf("after a rollback dev keeps %v, want the last five", got)
-	}
-	if got := kept("prod"); !slices.Equal(got, []int{7}) {
-		t.Errorf("prod keeps %v, want its own release whatever dev does", got)
-	}
-	if err := r.Tag(t.Context(), "web", builds[0].Images["web"], "keep-dev-"+builds[2].Commit); err != nil {
-		t.Fatal(err)
-	}
-	var drift *release.DriftError
-	if err := promote(t.Context(), r, "dev", builds[2]); !errors.As(err, &drift) || drift.Service != "web" {
-		t.Errorf("promote over what is kept and was moved = %v, want a DriftError of web", err)
-	}
-	if now := tags(t, r, "latest"); !maps.Equal(now, builds[1].Images) {
-		t.Errorf("it moved the tags to %v", now)
-	}
 }
 
 func TestRun_MovesTheSameDigestsForwardsAndBack(t *testing.T) {
