@@ -56,7 +56,7 @@ func valueOf(m manifest, value any) error {
 // Tags of the ledger's repository. No environment has a dot in its name.
 func tagOfBuild(commit string) string     { return "build-" + commit }
 func tagOfTree(tree string) string        { return "tree-" + tree }
-func tagOfHead(environment string) string { return "ledger-" + environment }
+func tagOfHead(environment string) string { return "head-" + environment }
 func tagOfEntry(environment string, n int) string {
 	return "ledger-" + environment + "." + strconv.Itoa(n)
 }
@@ -109,7 +109,16 @@ func (r *Registry) Record(ctx context.Context, b Build, replace bool) (Build, er
 	if err != nil {
 		return b, err
 	}
-	if _, err := r.put(ctx, LedgerRepository, image, tagOfBuild(b.Commit)); err != nil {
+	_, err = r.put(ctx, LedgerRepository, image, tagOfBuild(b.Commit))
+	if errors.Is(err, ErrWritten) && replace {
+		if there, readErr := r.read(ctx, LedgerRepository, tagOfBuild(b.Commit)); readErr == nil {
+			err = r.store.remove(ctx, LedgerRepository, tagOfBuild(b.Commit), there.digest)
+		}
+		if err == nil {
+			_, err = r.put(ctx, LedgerRepository, image, tagOfBuild(b.Commit))
+		}
+	}
+	if err != nil && !errors.Is(err, ErrWritten) { // else somebody else was first
 		return b, err
 	}
 	there, err := r.Build(ctx, b.Commit)
@@ -304,7 +313,7 @@ func (r *Registry) append(ctx context.Context, h History, e Entry) (History, err
 	tag := tagOfEntry(e.Environment, e.Number)
 	there, err := r.read(ctx, LedgerRepository, tag)
 	if errors.Is(err, ErrAbsent) {
-		if _, err = r.put(ctx, LedgerRepository, image, tag); err == nil {
+		if _, err = r.put(ctx, LedgerRepository, image, tag); err == nil || errors.Is(err, ErrWritten) {
 			there, err = r.read(ctx, LedgerRepository, tag)
 		}
 	}

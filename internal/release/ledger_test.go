@@ -111,14 +111,14 @@ func TestLedger_OfWhatStrakeDoesNotWrite(t *testing.T) {
 	} {
 		e := good
 		spoil(&e)
-		c.forge(t, "ledger-dev", e)
+		c.forge(t, "head-dev", e)
 		var broken *release.BrokenError
 		if _, err := r.History(t.Context(), "dev", nil); !errors.As(err, &broken) {
 			t.Errorf("%s: History = %v, want a BrokenError", name, err)
 		}
 	}
 	good.Subject, good.Actor = "a\nb\x1b[2J", "eve\u202e\r"
-	c.forge(t, "ledger-dev", good)
+	c.forge(t, "head-dev", good)
 	if h := history(t, r, "dev"); h[0].Subject != "a b [2J" || h[0].Actor != "eve  " {
 		t.Errorf("what is shown of an entry is %q by %q, want one line of text each", h[0].Subject, h[0].Actor)
 	}

@@ -1,7 +1,6 @@
 package release
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,38 +10,93 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/strake-dev/strake/compose"
 )
 
-// Registry is a place in an OCI registry below which the repositories of a project are. Credentials are those of Docker's configuration and its helpers.
+// Registry is a place in a registry below which the repositories of a project are. Manifests of Amazon ECR go through its API, everything else through the
+// protocol that all registries have. Credentials are those of Docker's configuration and its helpers, else, for ECR, what AWS's SDK finds.
 type Registry struct {
 	Path   string // a host and a path, such as registry.example.com/saas
+	store  store
 	puller *remote.Puller
 	pusher *remote.Pusher
+	amazon *amazon // nil: it is not ECR
 }
 
-// ErrAbsent is in the error where a registry does not have what was asked for.
-var ErrAbsent = errors.New("the registry does not have it")
+// store is what has the manifests of a registry, byte for byte. Repositories are named below its path.
+type store interface {
+	// read is the manifest at a tag or digest. None there is ErrAbsent.
+	read(ctx context.Context, repository, which string) (manifest, error)
+	// write gives a manifest, whose blobs the repository has, a tag; with "" it is there by its digest alone. A tag that is on another one and may not be
+	// moved is ErrWritten.
+	write(ctx context.Context, repository, tag string, m manifest) error
+	// remove takes a tag away, if it is on that digest. One that is not there is none to take away.
+	remove(ctx context.Context, repository, tag, digest string) error
+}
+
+var (
+	// ErrAbsent is in the error where a registry does not have what was asked for.
+	ErrAbsent = errors.New("the registry does not have it")
+	// ErrWritten is in the error where a tag is on another image, and the registry has it written once.
+	ErrWritten = errors.New("the tag is on another image, and is written once")
+)
+
+// RegistryOptions are how a registry is reached. The zero value is as Docker reaches it.
+type RegistryOptions struct {
+	Client http.RoundTripper // which all requests go through; nil is the process's own
+	// Endpoint is where ECR's API is, if not at Amazon's own address, which AWS's SDK has from AWS_ENDPOINT_URL_ECR or AWS_ENDPOINT_URL. A registry at its host is
+	// taken for ECR, and ECR's registries are reached there.
+	Endpoint string
+	// Role is that of AWS in which ECR is asked, an ARN; "" is whoever asks. Person is who it is taken for: CloudTrail has them as the source identity.
+	Role, Person string
+}
 
 // NewRegistry is the registry at a path. Nothing is asked of it yet. It goes through client where that is not nil.
 func NewRegistry(path string, client http.RoundTripper) (*Registry, error) {
-	options := []remote.Option{remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("strake")}
-	if client != nil {
-		options = append(options, remote.WithTransport(client))
+	return OpenRegistry(path, RegistryOptions{Client: client})
+}
+
+// OpenRegistry is the registry at a path. Nothing is asked of it yet.
+func OpenRegistry(path string, o RegistryOptions) (*Registry, error) {
+	r := &Registry{Path: path}
+	options := []remote.Option{remote.WithUserAgent("strake")}
+	if r.amazon = newAmazon(path, o); r.amazon != nil {
+		host, err := name.NewRegistry(r.host())
+		if err != nil {
+			return nil, fmt.Errorf("registry %s: %w", path, err)
+		}
+		r.amazon.login = &login{amazon: r.amazon, registry: host}
+		options = append(options, remote.WithAuth(r.amazon.login), remote.WithTransport(renewing{r.amazon.login, r.amazon.transport()}))
+	} else if o.Role != "" {
+		return nil, &compose.HintedError{Err: fmt.Errorf("%s is no registry of Amazon ECR, so that nobody can be there in the role %s", r.host(), o.Role), Next: "take role out of that environment, or name its registry"}
+	} else {
+		options = append(options, remote.WithAuthFromKeychain(authn.DefaultKeychain))
+		if o.Client != nil {
+			options = append(options, remote.WithTransport(o.Client))
+		}
 	}
-	puller, err := remote.NewPuller(options...)
+	var err error
+	if r.puller, err = remote.NewPuller(options...); err == nil {
+		r.pusher, err = remote.NewPusher(options...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("registry %s: %w", path, err)
 	}
-	pusher, err := remote.NewPusher(options...)
-	if err != nil {
-		return nil, fmt.Errorf("registry %s: %w", path, err)
+	r.store = oci{r}
+	if r.amazon != nil {
+		r.store = ecrStore{r.amazon, oci{r}}
 	}
-	return &Registry{Path: path, puller: puller, pusher: pusher}, nil
+	return r, nil
+}
+
+// host is the registry's, with its port.
+func (r *Registry) host() string {
+	host, _, _ := strings.Cut(r.Path, "/")
+	return host
 }
 
 // manifest is one as the registry has it, byte for byte. It is a remote.Taggable.
@@ -58,74 +112,82 @@ func (m manifest) RawManifest() ([]byte, error) { return m.raw, nil }
 // MediaType says of what kind it is to whoever pushes it.
 func (m manifest) MediaType() (types.MediaType, error) { return m.media, nil }
 
-// tagged and digested are references to a manifest of a repository.
-func (r *Registry) tagged(repository, tag string) (name.Reference, error) {
-	return name.NewTag(r.Path + "/" + repository + ":" + tag)
-}
-
-func (r *Registry) digested(repository, digest string) (name.Reference, error) {
-	return name.NewDigest(r.Path + "/" + repository + "@" + digest)
-}
-
-// reference is what a tag or a digest names.
-func (r *Registry) reference(repository, which string) (name.Reference, error) {
-	if strings.HasPrefix(which, "sha256:") {
-		return r.digested(repository, which)
-	}
-	return r.tagged(repository, which)
-}
-
 // read is the manifest at a tag or digest of a repository: one request. None there is ErrAbsent.
-// Source: OCI Distribution Specification 1.1, GET /v2/<name>/manifests/<reference>.
 func (r *Registry) read(ctx context.Context, repository, which string) (manifest, error) {
-	ref, err := r.reference(repository, which)
-	if err != nil {
-		return manifest{}, err
-	}
-	got, err := r.puller.Get(ctx, ref)
-	if err != nil {
-		return manifest{}, r.explain(ctx, "read "+ref.String(), err)
-	}
-	return manifest{got.Digest.String(), got.MediaType, got.Manifest}, nil
+	return r.store.read(ctx, repository, which)
 }
 
 // write puts a tag on a manifest whose blobs the repository has: one request.
-// Source: OCI Distribution Specification 1.1, PUT /v2/<name>/manifests/<reference>.
 func (r *Registry) write(ctx context.Context, repository, tag string, m manifest) error {
-	ref, err := r.tagged(repository, tag)
-	if err != nil {
-		return err
-	}
-	return r.explain(ctx, "tag "+ref.String(), r.pusher.Put(ctx, ref, m))
+	return r.store.write(ctx, repository, tag, m)
 }
 
 // put writes an artifact with its blobs, and gives it its tags; the digest is its manifest's.
 func (r *Registry) put(ctx context.Context, repository string, image v1.Image, tags ...string) (digest string, err error) {
-	for _, tag := range tags {
-		ref, err := r.tagged(repository, tag)
-		if err != nil {
-			return "", err
-		}
-		if err := r.pusher.Push(ctx, ref, image); err != nil {
-			return "", r.explain(ctx, "write "+ref.String(), err)
-		}
-	}
 	hash, err := image.Digest()
-	return hash.String(), err
-}
-
-// Resolve is the digest of an image of a service at a tag or digest. None there is ErrAbsent.
-// Source: OCI Distribution Specification 1.1, HEAD /v2/<name>/manifests/<reference>.
-func (r *Registry) Resolve(ctx context.Context, service, which string) (string, error) {
-	ref, err := r.reference(service, which)
 	if err != nil {
 		return "", err
 	}
-	got, err := r.puller.Head(ctx, ref)
-	if err != nil {
-		return "", r.explain(ctx, "look for "+ref.String(), err)
+	for _, tag := range tags {
+		if err := r.putOne(ctx, repository, image, tag); err != nil {
+			return "", err
+		}
 	}
-	return got.Digest.String(), nil
+	return hash.String(), nil
+}
+
+// putOne puts a tag on an artifact. ECR is asked for that alone first: the blobs of all artifacts are the same, and there but for the first one.
+func (r *Registry) putOne(ctx context.Context, repository string, image v1.Image, tag string) error {
+	ref, err := oci{r}.tagged(repository, tag)
+	if err != nil {
+		return err
+	}
+	if r.amazon == nil {
+		return r.explain(ctx, "write "+ref.String(), r.pusher.Push(ctx, ref, image))
+	}
+	m, err := manifestOf(image)
+	if err != nil {
+		return err
+	}
+	if err = r.write(ctx, repository, tag, m); !errors.Is(err, errBlobs) {
+		return err
+	}
+	config, err := partial.ConfigLayer(image)
+	if err != nil {
+		return err
+	}
+	layers, err := image.Layers()
+	if err != nil {
+		return err
+	}
+	for _, layer := range append(layers, config) {
+		if err := r.pusher.Upload(ctx, ref.Context(), layer); err != nil {
+			return r.explain(ctx, "write "+ref.String(), err)
+		}
+	}
+	return r.write(ctx, repository, tag, m)
+}
+
+// manifestOf is that of an image that is made here.
+func manifestOf(image v1.Image) (m manifest, err error) {
+	if m.raw, err = image.RawManifest(); err != nil {
+		return m, err
+	}
+	if m.media, err = image.MediaType(); err != nil {
+		return m, err
+	}
+	hash, err := image.Digest()
+	m.digest = hash.String()
+	return m, err
+}
+
+// Resolve is the digest of an image of a service at a tag or digest. None there is ErrAbsent.
+func (r *Registry) Resolve(ctx context.Context, service, which string) (string, error) {
+	if r.amazon == nil {
+		return oci{r}.head(ctx, service, which)
+	}
+	m, err := r.read(ctx, service, which)
+	return m.digest, err
 }
 
 // Tag gives an image that the registry has further tags. Nothing but its manifest is sent.
@@ -140,28 +202,4 @@ func (r *Registry) Tag(ctx context.Context, service, which string, tags ...strin
 		}
 	}
 	return nil
-}
-
-// explain says of an error of the registry what was being done, and where that is known what to do.
-func (r *Registry) explain(ctx context.Context, doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return cmp.Or(context.Cause(ctx), ctx.Err())
-	}
-	host, _, _ := strings.Cut(r.Path, "/")
-	var answer *transport.Error
-	if !errors.As(err, &answer) {
-		return &compose.HintedError{Err: fmt.Errorf("%s: %w", doing, err), Next: "connect to a network, or correct x-strake.registry"}
-	}
-	switch answer.StatusCode {
-	case http.StatusNotFound:
-		return fmt.Errorf("%s: %w", doing, ErrAbsent)
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return &compose.HintedError{Err: fmt.Errorf("%s: %s refuses it: %w", doing, host, err), Next: "run docker login " + host + " as somebody who may"}
-	case http.StatusTooManyRequests:
-		return &compose.HintedError{Err: fmt.Errorf("%s: %w", doing, err), Next: "the registry takes no more requests for a moment; run it again, it goes on where it was"}
-	}
-	return fmt.Errorf("%s: %w", doing, err)
 }
