@@ -11,15 +11,18 @@ import (
 	"github.com/strake-dev/strake/compose"
 )
 
-// Claims are how one move of an environment at a time is had: a reference of the project's origin, which git makes only where there is none.
+// Claims are how one move of an environment at a time is had: a reference of the project's origin, which git makes only where there is none, or else a tag
+// that the registry has written once.
 type Claims struct {
 	// Git runs git in the project's repository and returns what it prints. It asks for no password.
 	Git func(ctx context.Context, args ...string) (string, error)
-	// Remote is the name of the origin; "" where there is none, and then nothing is claimed.
+	// Remote is the name of the origin; "" where there is none.
 	Remote string
-	Owner  compose.Owner
-	Alive  func(compose.Owner) bool // whether an owner on this machine may still be at work
-	Now    func() time.Time
+	// Registry has the claims where there is no origin, if it has tags written once. Else nothing is claimed.
+	Registry *Registry
+	Owner    compose.Owner
+	Alive    func(compose.Owner) bool // whether an owner on this machine may still be at work
+	Now      func() time.Time
 }
 
 // How long what has to do with claims may take.
@@ -45,6 +48,9 @@ func (e *HeldError) Unwrap() error { return compose.ErrHeld }
 
 // Hint is how to go on.
 func (e *HeldError) Hint() string {
+	if e.Remote == "" {
+		return "wait for it; where that machine is gone for good, its claim is over an hour after it was made"
+	}
 	return "wait for it; where that machine is gone for good, git push " + e.Remote + " :" + claimRef(e.Environment) + " takes the claim away"
 }
 
@@ -56,7 +62,7 @@ func (c Claims) Hold(ctx context.Context, environment string, do func(ctx contex
 	ctx, cancel := context.WithTimeoutCause(ctx, moveLimit, fmt.Errorf("moving %s took more than %s", environment, moveLimit))
 	defer cancel()
 	if c.Remote == "" {
-		return do(ctx, func(context.Context) error { return nil })
+		return c.holdTag(ctx, environment, do)
 	}
 	id, err := c.object(ctx)
 	if err != nil {

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,9 @@ const inParallel = 8
 type MoveOptions struct {
 	Actor string
 	Force bool // move tags that were moved by hand
-	Now   func() time.Time
+	// Images is the registry that has the environment's images and tags, by their digests already; nil is that of the ledger.
+	Images *Registry
+	Now    func() time.Time
 	// Still, where it is not nil, is asked before tags are moved and before it is written that they are: its error ends the move.
 	Still func(context.Context) error
 	// Warn, where it is not nil, is told what did not come out as it should and harms no release.
@@ -37,9 +40,10 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 	if why := wrongImages(m.Commit, m.Images); why != "" {
 		return e, errors.New(why)
 	}
+	at := cmp.Or(o.Images, r)
 	shifts := make([]shift, len(m.Images))
 	if err := each(ctx, m.Services(), func(ctx context.Context, i int, service string) (err error) {
-		shifts[i], err = r.look(ctx, m, service, o.Force)
+		shifts[i], err = at.look(ctx, m, service, o.Force)
 		return err
 	}); err != nil {
 		return e, err
@@ -53,13 +57,13 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 		}
 	}
 	left, none := m.Services(), true
-	err := r.keep(ctx, m, shifts, o.Force)
+	err := at.keep(ctx, m, shifts, o.Force)
 	if err == nil {
 		err = r.still(ctx, h, o)
 	}
 	if err == nil {
 		none = false
-		left, err = r.shift(ctx, m, shifts)
+		left, err = at.shift(ctx, m, shifts)
 	}
 	if err == nil {
 		err = r.still(ctx, h, o)
