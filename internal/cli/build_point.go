@@ -5,47 +5,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/release"
 )
 
 // point moves the tags that follow branches and pull requests to what was published: latest and pr-42, and those of environments that take the branch's builds.
 func (w *pushing) point(ctx context.Context) error {
-	if w.build.Dirty {
-		return nil
-	}
-	if n := w.options.PullRequest; n > 0 {
-		return w.tag(ctx, fmt.Sprintf("pr-%d", n))
-	}
 	main, tip, err := w.defaultBranch(ctx)
 	if err != nil {
 		return err
 	}
-	branch := w.branch
-	if branch == "" && tip == w.build.Commit { // as CI checks it out
-		branch = main
+	b := w.build                                                // which may have been published of another branch
+	if b.Branch = w.branch; b.Branch == "" && tip == b.Commit { // as CI checks it out
+		b.Branch = main
 	}
-	isTaken := func(e compose.EnvironmentSettings) bool { return e.Tag == "latest" }
-	if branch == main && !slices.ContainsFunc(slices.Collect(maps.Values(w.environments)), isTaken) {
-		err := w.whileTip(ctx, branch, "latest.tag", func(ctx context.Context, _ func(context.Context) error) error { return w.tag(ctx, "latest") })
-		if err != nil {
-			return err
+	tag, names := release.Followers(w.environments, b, main, w.options.PullRequest)
+	switch {
+	case tag != "" && w.options.PullRequest > 0:
+		err = w.tag(ctx, tag)
+	case tag != "":
+		err = w.whileTip(ctx, b.Branch, tag+".tag", func(ctx context.Context, _ func(context.Context) error) error { return w.tag(ctx, tag) })
+	}
+	for _, name := range names {
+		if err == nil {
+			err = w.follow(ctx, name, b.Branch)
 		}
 	}
-	for _, name := range compose.EnvironmentNames(w.environments) {
-		if e := w.environments[name]; e.Branch == "" || e.From != "" || e.Branch != branch {
-			continue
-		}
-		if err := w.follow(ctx, name, branch); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // tag gives all images a tag.
