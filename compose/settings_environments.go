@@ -23,6 +23,10 @@ type EnvironmentSettings struct {
 	Soak time.Duration `strake:"soak" doc:"How long a release has to have run in the environment that it comes from, such as 24h."`
 	// Checks are commands that have to succeed in a clean checkout of the commit.
 	Checks []string `strake:"checks" doc:"Commands that have to succeed, in a clean checkout of the commit, before it is promoted to this environment."`
+	// Approvals are how many people have to approve a release in each role; none is nobody.
+	Approvals map[string]int `strake:"approvals" doc:"How many people have to approve a release of this environment, by role."`
+	// Approvers are who may, by role: names of .strake/allowed_signers.
+	Approvers map[string][]string `strake:"approvers" doc:"Who may approve in a role: the names that they have in .strake/allowed_signers of the default branch."`
 }
 
 var (
@@ -85,6 +89,7 @@ func (d *settingsDecoder) checkEnvironments(s Settings) {
 			wrong("name a branch in one of them", fmt.Sprintf(" is %q, which %s has already", e.Branch, other), name, "branch")
 		}
 		branches[e.Branch] = name
+		checkApprovals(e, func(next, says string, path ...string) { wrong(next, says, append([]string{name}, path...)...) })
 		if e.From == "" {
 			continue
 		}

@@ -52,18 +52,11 @@ func (w *pushing) defaultBranch(ctx context.Context) (name, commit string, err e
 	if err != nil {
 		return "", "", err
 	}
-	ref := at.From
-	if strings.HasSuffix(ref, "/HEAD") {
-		to, err := gitSaid(ctx, w.streams, w.dir, "symbolic-ref", "--quiet", ref)
-		ref = cmp.Or(to, ref)
-		if err != nil { // it is no reference to a branch: which one it is nobody knows
-			return "", at.ID, nil
-		}
+	name, err = branchOf(ctx, w.streams, w.dir, at.From)
+	if err != nil { // it is no reference to a branch: which one it is nobody knows
+		return "", at.ID, nil
 	}
-	for _, before := range []string{"refs/heads/", "refs/remotes/origin/"} {
-		ref = strings.TrimPrefix(ref, before)
-	}
-	return ref, at.ID, nil
+	return name, at.ID, nil
 }
 
 // follow promotes what was published to an environment that takes the branch's builds, as strake promote does and with its checks.
@@ -79,6 +72,9 @@ func (w *pushing) follow(ctx context.Context, name, branch string) error {
 		if on, err := w.registry.IsOn(ctx, m); err != nil || on {
 			return err
 		}
+	}
+	if _, err := w.approvals(ctx, quiet, &m); err != nil {
+		return err
 	}
 	if err := w.check(ctx, quiet, o, m.Commit); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"time"
@@ -92,13 +93,17 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 			return errors.Join(err, r.printDone(s, o, m))
 		}
 	}
+	_, refused := r.approvals(ctx, s, &m)
 	commits := r.printPlan(ctx, s, o, m, have)
+	if refused != nil {
+		return refused
+	}
 	if err := r.check(ctx, s, o, m.Commit); err != nil {
 		return err
 	}
 	if o.DryRun {
 		if o.JSON {
-			err = printJSON(s.Out, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Commits: commits})
+			err = printJSON(s.Out, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Approvals: m.Approvals, Commits: commits})
 		}
 		if err != nil {
 			return err
@@ -159,6 +164,9 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		if err := m.Check(confirmed); err != nil {
 			return err
 		}
+		if _, err := r.approvals(ctx, s, &m); err != nil {
+			return err
+		}
 		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now, Still: still,
 			Warn: func(text string) { fmt.Fprintln(s.Err, "warning: "+text) }})
 		return err
@@ -170,7 +178,7 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		return r.printDone(s, o, m)
 	}
 	text := fmt.Sprintf("%s runs %s: the tag %s of %s was moved in %s; strake rollback %s takes it back", e.Environment, release.Short(e.Commit), m.Tag, plural(len(e.Images), "service"), span(s.Now().Sub(began)), e.Environment)
-	return r.printMove(s, o, moveDocument{Environment: e.Environment, Action: e.Action, Commit: e.Commit, Images: e.Images, Before: m.Before, Time: e.Time}, text)
+	return r.printMove(s, o, moveDocument{Environment: e.Environment, Action: e.Action, Commit: e.Commit, Images: e.Images, Before: m.Before, Approvals: e.Approvals, Time: e.Time}, text)
 }
 
 // printDone says that there is nothing to move.
@@ -266,13 +274,14 @@ const fullCommit = 40
 
 // moveDocument is a move as --json prints it. Its names are stable.
 type moveDocument struct {
-	Environment string            `json:"environment"`
-	Action      release.Action    `json:"action"`
-	Commit      string            `json:"commit"`
-	Images      map[string]string `json:"images"`
-	Before      map[string]string `json:"before,omitempty"`
-	Commits     []string          `json:"commits"`       // that a move would bring or take back; null where that is not known
-	Time        time.Time         `json:"time,omitzero"` // when it was done
+	Environment string             `json:"environment"`
+	Action      release.Action     `json:"action"`
+	Commit      string             `json:"commit"`
+	Images      map[string]string  `json:"images"`
+	Before      map[string]string  `json:"before,omitempty"`
+	Approvals   []release.Approval `json:"approvals,omitempty"`
+	Commits     []string           `json:"commits"`       // that a move would bring or take back; null where that is not known
+	Time        time.Time          `json:"time,omitzero"` // when it was done
 }
 
 // printMove says what came of a move.
@@ -294,28 +303,9 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 		to = s.Err
 	}
 	was := "nothing"
-	if last, ok := have.Last(); ok {
+	last, ok := have.Last()
+	if ok {
 		was = release.Short(last.Commit)
-		from, till, verb := last.Commit, m.Commit, "brings"
-		if m.Action == release.RolledBack {
-			from, till, verb = m.Commit, last.Commit, "takes back"
-		}
-		var err error
-		commits, err = commitsBetween(ctx, s, r.dir, from, till)
-		defer func() {
-			switch {
-			case err != nil:
-				fmt.Fprintf(to, "%s ? commits: %v\n", verb, err)
-			case len(commits) > 0:
-				fmt.Fprintf(to, "%s %s:\n", verb, plural(len(commits), "commit"))
-			}
-			for _, c := range commits[:min(len(commits), mostCommits)] {
-				fmt.Fprintf(to, "  %s\n", harmless(c))
-			}
-			if more := len(commits) - mostCommits; more > 0 {
-				fmt.Fprintf(to, "  and %d more\n", more)
-			}
-		}()
 	}
 	fmt.Fprintf(to, "%s (tag %s): %s → %s %s\n", m.Environment, m.Tag, was, release.Short(m.Commit), harmless(m.Subject))
 	if m.Resumes != nil {
@@ -327,6 +317,33 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 			change = "stays"
 		}
 		fmt.Fprintf(to, "  %-12s %s %s\n", service, change, m.Images[service])
+	}
+	if len(m.Approvals) > 0 {
+		fmt.Fprintf(to, "approved by %s\n", approvedBy(m.Approvals))
+	}
+	switch {
+	case !ok:
+		return nil
+	case m.Action == release.RolledBack:
+		return printCommits(ctx, s, to, r.dir, "takes back", m.Commit, last.Commit)
+	}
+	return printCommits(ctx, s, to, r.dir, "brings", last.Commit, m.Commit)
+}
+
+// printCommits lists the commits that one has and another one has not, and returns them; nil where git does not know them.
+func printCommits(ctx context.Context, s Streams, to io.Writer, dir, verb, before, after string) []string {
+	commits, err := commitsBetween(ctx, s, dir, before, after)
+	switch {
+	case err != nil:
+		fmt.Fprintf(to, "%s ? commits: %v\n", verb, err)
+	case len(commits) > 0:
+		fmt.Fprintf(to, "%s %s:\n", verb, plural(len(commits), "commit"))
+	}
+	for _, c := range commits[:min(len(commits), mostCommits)] {
+		fmt.Fprintf(to, "  %s\n", harmless(c))
+	}
+	if more := len(commits) - mostCommits; more > 0 {
+		fmt.Fprintf(to, "  and %d more\n", more)
 	}
 	return commits
 }

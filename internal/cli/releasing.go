@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ type releasing struct {
 	environments map[string]compose.EnvironmentSettings
 	registry     *release.Registry
 	source       *previews.Source
+	policy       string // the commit of the default branch that they are read from
 	dir          string
 }
 
@@ -35,15 +37,60 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions) (*releasin
 		return nil, err
 	}
 	p, err := sources.source.Project(ctx, at.ID, o.loadOptions(s))
+	if err == nil && wantsApprovals(p) { // whoever may approve no more is taken from the branch, and this repository need not know it yet
+		if now := latest(ctx, s, sources, at); now.ID != at.ID {
+			at = now
+			p, err = sources.source.Project(ctx, at.ID, o.loadOptions(s))
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the policy of releases from %s: %w", at.From, err)
 	}
 	if p.Settings.Registry == "" {
 		return nil, &compose.HintedError{Err: fmt.Errorf("x-strake.registry of %s names no registry for the images of releases", at.From), Next: "write one such as registry: ghcr.io/acme/shop into the compose file of the default branch"}
 	}
-	r := &releasing{project: p.Name, environments: p.Settings.Environments, source: sources.source, dir: sources.dir}
+	r := &releasing{project: p.Name, environments: p.Settings.Environments, source: sources.source, policy: at.ID, dir: sources.dir}
 	r.registry, err = release.NewRegistry(p.Settings.Registry, nil)
 	return r, err
+}
+
+// wantsApprovals is whether an environment of a project asks for approvals.
+func wantsApprovals(p *compose.Project) bool {
+	for _, e := range p.Settings.Environments {
+		if len(e.Approvals) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// latest is the default branch as the origin has it by now; where it cannot be asked, which is said, as this repository knows it.
+func latest(ctx context.Context, s Streams, sources *previewSources, known previews.Commit) previews.Commit {
+	name, err := branchOf(ctx, s, sources.dir, known.From)
+	if err != nil {
+		return known
+	}
+	now, warning, err := sources.source.Resolve(ctx, previews.Change{Branch: name})
+	if warning == "" && err == nil {
+		return now
+	}
+	fmt.Fprintf(s.Err, "warning: who may approve is read from %s as it was fetched last: %s\n", name, cmp.Or(warning, fmt.Sprint(err)))
+	return known
+}
+
+// branchOf is the name of the branch that a reference leads to, which may be the HEAD of a remote.
+func branchOf(ctx context.Context, s Streams, dir, ref string) (string, error) {
+	if strings.HasSuffix(ref, "/HEAD") {
+		to, err := gitSaid(ctx, s, dir, "symbolic-ref", "--quiet", ref)
+		if err != nil {
+			return "", err
+		}
+		ref = to
+	}
+	for _, before := range []string{"refs/heads/", "refs/remotes/origin/"} {
+		ref = strings.TrimPrefix(ref, before)
+	}
+	return ref, nil
 }
 
 // environment is one of the policy's environments.

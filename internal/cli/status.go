@@ -144,7 +144,7 @@ func releases(ctx context.Context, s Streams, o projectOptions, name string, asJ
 		_, err := fmt.Fprintf(s.Out, "%s has had no release; strake promote %s makes the first\n", name, name)
 		return err
 	}
-	rows := [][]string{{"RELEASE", "HOW", "WHEN", "BY", "SUBJECT"}}
+	rows := [][]string{{"RELEASE", "HOW", "WHEN", "BY", "APPROVED", "SUBJECT"}}
 	for i, e := range h {
 		how := string(e.Action)
 		if !e.Done && i > 0 && h[i-1].Commit == e.Commit { // the line of its end is above
@@ -153,7 +153,7 @@ func releases(ctx context.Context, s Streams, o projectOptions, name string, asJ
 		if !e.Done {
 			how += ", not done"
 		}
-		rows = append(rows, []string{release.Short(e.Commit), how, e.Time.Local().Format(time.DateTime), harmless(e.Actor), fmt.Sprintf("%.60s", harmless(e.Subject))})
+		rows = append(rows, []string{release.Short(e.Commit), how, e.Time.Local().Format(time.DateTime), harmless(e.Actor), approvedBy(e.Approvals), fmt.Sprintf("%.60s", harmless(e.Subject))})
 	}
 	return errors.Join(printTable(s.Out, rows), err)
 }

@@ -56,6 +56,8 @@ type Entry struct {
 	Images      map[string]string `json:"images"` // digests by service
 	Actor       string            `json:"actor,omitempty"`
 	Time        time.Time         `json:"time"`
+	// Approvals are those that counted when the release was promoted.
+	Approvals []Approval `json:"approvals,omitempty"`
 	// Previous is the digest of the entry before, "" of the first.
 	Previous string `json:"previous,omitempty"`
 	// Kept are the commits that have tags of this environment's own, which hold their images, the newest first.

@@ -216,6 +216,9 @@ func entryOf(m manifest, environment string, number int) (Entry, error) {
 		return e, &BrokenError{environment, number, err.Error()}
 	}
 	e.digest, e.Subject, e.Actor = m.digest, line(e.Subject), line(e.Actor)
+	for i, a := range e.Approvals {
+		e.Approvals[i].Role, e.Approvals[i].Who = line(a.Role), line(a.Who)
+	}
 	why := wrongImages(e.Commit, e.Images)
 	switch {
 	case e.Environment != environment:

@@ -20,6 +20,8 @@ type Move struct {
 	Subject     string
 	Images      map[string]string // digests by service, to which the tag goes
 	Before      map[string]string // from which it comes: of each service that of the last move that was done and had it
+	// Approvals are those that count for a promotion, as Ballot.Count says them, and those that a release had to which a rollback goes.
+	Approvals []Approval
 	// Last is the last move that was done; nil for none.
 	Last *Entry
 	// Resumes is the move that was begun and not ended: the same, or another one whose tags are mixed with those before.
@@ -142,7 +144,7 @@ func Rollback(name string, e compose.EnvironmentSettings, have History, steps in
 		return m, refuse("strake releases "+name+" lists what it had", "%s has no earlier release to go back to", name)
 	}
 	if b := m.Resumes; b != nil && b.Action == RolledBack && commit == "" {
-		m.Commit, m.Subject, m.Images = b.Commit, b.Subject, b.Images
+		m.goesTo(*b)
 		return m, nil
 	}
 	past := have.Line()
@@ -167,8 +169,7 @@ func Rollback(name string, e compose.EnvironmentSettings, have History, steps in
 	}
 	switch {
 	case len(all) >= steps:
-		r := all[steps-1]
-		m.Commit, m.Subject, m.Images = r.Commit, r.Subject, r.Images
+		m.goesTo(all[steps-1])
 		return m, nil
 	case commit != "":
 		return m, refuse(next, "%s had no release of commit %s", name, commit)
@@ -212,6 +213,11 @@ func (m *Move) begin(have History) {
 	if begun, ok := have.Begun(); ok {
 		m.Resumes = &begun
 	}
+}
+
+// goesTo says that a move goes to a release that the environment had.
+func (m *Move) goesTo(e Entry) {
+	m.Commit, m.Subject, m.Images, m.Approvals = e.Commit, e.Subject, e.Images, e.Approvals
 }
 
 // DriftError is returned where an environment's tag is on an image that its ledger does not know: somebody moved it by hand. Nothing was moved.

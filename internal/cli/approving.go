@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
+	"github.com/strake-dev/strake/internal/release"
+)
+
+// ballot is what the approvals of images of a commit for an environment are counted for, which ran last before; nil for nothing.
+func (r *releasing) ballot(ctx context.Context, s Streams, environment, commit string, images map[string]string, last *release.Entry) (b release.Ballot, err error) {
+	b = release.Ballot{Policy: r.environments[environment], Now: s.Now(),
+		Want: release.Statement{Project: r.project, Environment: environment, Commit: commit, Images: images}}
+	text, err := r.source.ReadFile(ctx, r.policy, release.SignersFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, &release.PolicyError{Why: fmt.Sprintf("%s wants approvals, and the default branch has no file %s", environment, release.SignersFile),
+			Next: "write a line for each approver into it: ada,ada@example.org ssh-ed25519 AAAA…"}
+	}
+	if err != nil {
+		return b, err
+	}
+	if b.Signers, err = release.ParseSigners(text); err != nil {
+		return b, err
+	}
+	before := ""
+	if last != nil && last.Commit != commit {
+		before = last.Commit
+	}
+	b.Authors, err = authorsBetween(ctx, s, r.dir, before, commit)
+	if err != nil {
+		err = &compose.HintedError{Err: fmt.Errorf("find out who wrote what %s brings to %s: %w", release.Short(commit), environment, err), Next: "git fetch brings commits that the repository does not have yet"}
+	}
+	return b, err
+}
+
+// approvals counts those of a move, and gives them to it. What is missing is a *release.PolicyError. A rollback needs none: what ran there has had them.
+func (r *releasing) approvals(ctx context.Context, s Streams, m *release.Move) (t release.Tally, err error) {
+	e := r.environments[m.Environment]
+	if len(e.Approvals) == 0 || m.Action == release.RolledBack {
+		return t, nil
+	}
+	b, err := r.ballot(ctx, s, m.Environment, m.Commit, m.Images, m.Last)
+	if err != nil {
+		return t, err
+	}
+	if t, err = r.count(ctx, b); err != nil {
+		return t, err
+	}
+	m.Approvals = t.Approvals
+	return t, t.Check(m.Environment, m.Commit)
+}
+
+// count counts what is in the registry.
+func (r *releasing) count(ctx context.Context, b release.Ballot) (release.Tally, error) {
+	all, err := r.registry.Approvals(ctx, b.Want.Environment, b.Want.Commit, release.Approvers(b.Policy))
+	if err != nil {
+		return release.Tally{}, err
+	}
+	return b.Count(all), nil
+}
+
+// approvedBy is who approved, for people.
+func approvedBy(all []release.Approval) string {
+	var words []string
+	for _, a := range all {
+		words = append(words, harmless(a.Who)+" ("+harmless(a.Role)+")")
+	}
+	return strings.Join(words, ", ")
+}
+
+// authorsBetween are the addresses of who wrote what a commit has and another one has not, and of who wrote it itself: authors, and those of Co-authored-by.
+// "" before is only itself. Of merges only those count that changed something beside what they merge.
+func authorsBetween(ctx context.Context, s Streams, dir, before, commit string) ([]string, error) {
+	logged := func(args ...string) (string, error) {
+		return gitSaid(ctx, s, dir, append([]string{"-c", "log.showSignature=false", "log", "--no-use-mailmap", "--format=%ae%n%(trailers:key=Co-authored-by,valueonly)"}, args...)...)
+	}
+	text, err := logged("--max-count=1", "--end-of-options", commit)
+	if err != nil || before == "" {
+		return authorsIn(text), err
+	}
+	if parents, err := gitSaid(ctx, s, dir, "rev-list", "--parents", "--max-count=1", "--end-of-options", commit); err != nil {
+		return nil, err
+	} else if len(strings.Fields(parents)) > 2 {
+		text = "" // it is looked at below
+	}
+	between, err := logged("--no-merges", "--end-of-options", before+".."+commit)
+	if err != nil {
+		return nil, err
+	}
+	text += "\n" + between
+	merges, err := gitSaid(ctx, s, dir, "rev-list", "--merges", "--end-of-options", before+".."+commit)
+	if err != nil {
+		return nil, err
+	}
+	for _, merge := range strings.Fields(merges) {
+		if own, err := gitSaid(ctx, s, dir, "-c", "log.showSignature=false", "show", "--remerge-diff", "--no-ext-diff", "--no-textconv", "--format=", "--end-of-options", merge); err == nil && own == "" {
+			continue // an older git cannot tell, and then it counts
+		}
+		who, err := logged("--max-count=1", "--end-of-options", merge)
+		if err != nil {
+			return nil, err
+		}
+		text += "\n" + who
+	}
+	return authorsIn(text), nil
+}
+
+var inAngles = regex.New(`<([^<>]+)>\s*$`)
+
+// authorsIn are the addresses of lines: each is one, or ends in one in angle brackets.
+func authorsIn(text string) (all []string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if m := inAngles.FindStringSubmatch(line); m != nil {
+			line = m[1]
+		}
+		if line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
