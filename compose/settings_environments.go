@@ -18,7 +18,13 @@ type EnvironmentSettings struct {
 	// From is the environment from which it is promoted; "" for the first one.
 	From string `strake:"from" doc:"The environment from which releases are promoted to this one; without it it takes what was built."`
 	// Branch is the branch whose builds go there by themselves; "" for none.
-	Branch string `strake:"branch" doc:"The branch whose builds strake build --push promotes to this environment at once."`
+	Branch string `strake:"branch" doc:"The branch whose builds strake build --push promotes to this environment at once: a push is the promotion, one of a former commit the rollback."`
+	// Remote is the git remote whose HEAD the environment runs; "" for none.
+	Remote string `strake:"remote" doc:"The git remote, such as stg, whose HEAD is what strake promote takes: a push to it is the promotion."`
+	// File is the file of the default branch that says which commit the environment runs; "" for none.
+	File string `strake:"file" doc:"The file of the default branch, such as deploy/prod.yaml, whose commit: is what strake promote takes, and nothing else."`
+	// Hotfix is a pattern of branches whose builds may go there past From; "" for none.
+	Hotfix string `strake:"hotfix" doc:"A pattern of branches, such as hotfix*, whose builds strake promote --hotfix takes though the environment before does not run them."`
 	// Soak is how long a release has to have run in From; 0 is not at all.
 	Soak time.Duration `strake:"soak" doc:"How long a release has to have run in the environment that it comes from, such as 24h."`
 	// Checks are commands that have to succeed in a clean checkout of the commit.
@@ -32,8 +38,11 @@ type EnvironmentSettings struct {
 var (
 	tagName         = regex.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`)
 	environmentName = regex.New(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-	commitTag       = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})|^(pr|prev|keep|build|tree|ledger)-`)
+	commitTag       = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})|^(pr|prev|keep|build|tree|ledger|approval)-`)
 )
+
+// IsReleaseTag is whether a text is a tag that releases may have: one of images, and none of those that strake gives.
+func IsReleaseTag(text string) bool { return tagName.MatchString(text) && !commitTag.MatchString(text) }
 
 // EnvironmentNames are the environments in the order in which releases go through them: after those that they come from, and else by name.
 func EnvironmentNames(all map[string]EnvironmentSettings) []string {
@@ -78,7 +87,7 @@ func (d *settingsDecoder) checkEnvironments(s Settings) {
 		if !environmentName.MatchString(name) {
 			wrong("write a name of small letters, digits and -", " is no name of an environment", name)
 		}
-		if !tagName.MatchString(e.Tag) || commitTag.MatchString(e.Tag) {
+		if !IsReleaseTag(e.Tag) {
 			wrong("write one such as staging", fmt.Sprintf(" is %q, which is no tag, or one of strake's own", e.Tag), name, "tag")
 		}
 		if other := tags[e.Tag]; other != "" {
@@ -89,7 +98,9 @@ func (d *settingsDecoder) checkEnvironments(s Settings) {
 			wrong("name a branch in one of them", fmt.Sprintf(" is %q, which %s has already", e.Branch, other), name, "branch")
 		}
 		branches[e.Branch] = name
-		checkApprovals(e, func(next, says string, path ...string) { wrong(next, says, append([]string{name}, path...)...) })
+		of := func(next, says string, path ...string) { wrong(next, says, append([]string{name}, path...)...) }
+		checkApprovals(e, of)
+		checkLanes(e, s.Environments, of)
 		if e.From == "" {
 			continue
 		}

@@ -164,6 +164,7 @@ func TestApprove_NobodyApprovesTheirOwn(t *testing.T) {
 		r.asks(t, lines["ada"], lines["bob"], lines["cyn"])
 		r.git(t, "commit", "-q", "--allow-empty", "--author", "Ada <Ada@example.org>", "-m", "of ada")
 		r.git(t, "commit", "-q", "--allow-empty", "-m", "with bob\n\nCo-authored-by: Bob <bob@example.org>")
+		r.write(t, "web/page", "web v2")
 		r.commit(t, "last")
 		r.run(t, 0, "build", "--push")
 		for _, who := range []string{"ada", "bob"} {

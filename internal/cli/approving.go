@@ -55,6 +55,19 @@ func (r *releasing) approvals(ctx context.Context, s Streams, m *release.Move) (
 	return t, t.Check(m.Environment, m.Commit)
 }
 
+// permitted is whether a move has its approvals, or was refused them, and passes the checks. A plan of what is not merged yet only says what it lacks.
+func (r *releasing) permitted(ctx context.Context, s Streams, o promoteOptions, m release.Move, refused error) error {
+	var policy *release.PolicyError
+	switch {
+	case o.WishAt == "" && refused == nil:
+		return r.check(ctx, s, o, m.Commit)
+	case o.WishAt != "" && errors.As(refused, &policy):
+		_, err := fmt.Fprintf(s.Err, "before it is promoted: %s\n  → %s\n", policy.Why, policy.Next)
+		return err
+	}
+	return refused
+}
+
 // count counts what is in the registry.
 func (r *releasing) count(ctx context.Context, b release.Ballot) (release.Tally, error) {
 	all, err := r.registry.Approvals(ctx, b.Want.Environment, b.Want.Commit, release.Approvers(b.Policy))

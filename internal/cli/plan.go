@@ -13,10 +13,16 @@ func newPlan() *cli.Command {
 	return &cli.Command{
 		Name: "plan", Usage: "Print what up would do to each service and why, and do nothing.",
 		ArgsUsage:   "[service ...]",
-		UsageText:   "strake plan          # everything\nstrake plan --steps  # each step\nstrake plan --json   # for programs",
+		UsageText:   "strake plan          # everything\nstrake plan --steps  # each step\nstrake plan --json   # for programs\nstrake plan --env prod  # what merging this commit would promote",
 		Description: "0 nothing to do, 1 failed, 2 wrong usage, 10 there is something to do, 130 interrupted",
-		Flags:       append(diffFlags(), &cli.BoolFlag{Name: "steps", Usage: "print each step, in order, instead of a line per service"}, jsonFlag()),
+		Flags:       append(diffFlags(), &cli.StringFlag{Name: "env", Usage: "print what `ENVIRONMENT` would run if the commit that is checked out were merged, which its file says"}, &cli.BoolFlag{Name: "steps", Usage: "print each step, in order, instead of a line per service"}, jsonFlag()),
 		Action: func(c *cli.Context) error {
+			if c.IsSet("env") {
+				if c.NArg() > 0 {
+					return usagef("say strake plan --env "+c.String("env"), "plan --env is of a release, which is of all services")
+				}
+				return planRelease(c.Context, streamsOf(c), promoteOptions{Project: projectOptionsOf(c), Environment: c.String("env"), DryRun: true, JSON: c.Bool("json")})
+			}
 			o, err := upOptionsOf(c)
 			if err != nil {
 				return err
@@ -37,6 +43,16 @@ func plan(ctx context.Context, s Streams, o upOptions, steps bool) error {
 	defer func() { _ = ch.engine.Close() }() // everything was asked and answered
 	ch.steps = steps
 	return printPlan(ctx, s, p, ch, o.JSON)
+}
+
+// planRelease prints what an environment would run if the commit that is checked out were the default branch's.
+func planRelease(ctx context.Context, s Streams, o promoteOptions) error {
+	head, err := gitSaid(ctx, s, s.Dir, "rev-parse", "--verify", "HEAD^{commit}")
+	if err != nil {
+		return err
+	}
+	o.WishAt = head
+	return promote(ctx, s, o)
 }
 
 // printPlan prints the plan of a change without carrying it out. Where there is something to do it returns an

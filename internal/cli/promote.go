@@ -23,18 +23,28 @@ type promoteOptions struct {
 	Steps                    int    // of rollback
 	Back                     bool
 	DryRun, Yes, JSON, Force bool
+	Hotfix, Propose          bool
+	WishAt                   string // the commit whose file says what the environment is to run; "" for the default branch
 }
 
 func newPromote() *cli.Command {
 	return &cli.Command{
 		Name: "promote", Usage: "Put an environment on a commit's images, which were built once and run elsewhere.", ArgsUsage: "environment [commit]",
-		UsageText:   "strake promote prod            # what runs where prod comes from\nstrake promote dev 3f2c1ab\nstrake promote prod --dry-run",
+		UsageText:   "strake promote prod            # what runs where prod comes from\nstrake promote dev 3f2c1ab\nstrake promote prod --dry-run\nstrake promote prod --hotfix   # of a branch that x-strake.environments.prod.hotfix names\nstrake promote prod --propose  # writes it into deploy/prod.yaml, for review",
 		Description: "0 it runs there, 1 failed, 2 wrong usage, 4 held by another, 5 the policy said no, 10 there is something to do (--dry-run), 130 interrupted",
-		Flags:       promoteFlags(),
+		Flags: append(promoteFlags(), &cli.BoolFlag{Name: "hotfix", Usage: "take the commit of a hotfix branch, which runs nowhere yet"},
+			&cli.BoolFlag{Name: "propose", Usage: "write the commit into the environment's file on a branch for review, and move nothing"}),
 		Action: func(c *cli.Context) error {
 			o, err := promoteOptionsOf(c)
 			if err != nil {
 				return err
+			}
+			o.Hotfix, o.Propose = c.Bool("hotfix"), c.Bool("propose")
+			if o.Propose {
+				if o.Hotfix || o.Force {
+					return usagef("say strake promote "+o.Environment+" --propose", "--propose moves nothing, and goes with neither --hotfix nor --force")
+				}
+				return propose(c.Context, streamsOf(c), o)
 			}
 			return promote(c.Context, streamsOf(c), o)
 		},
@@ -88,6 +98,7 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 	if err != nil {
 		return err
 	}
+	o.Back = m.Action == release.RolledBack // which git may say
 	if m.IsDone() && !o.Force {
 		if on, err := r.registry.IsOn(ctx, m); err != nil || on { // else it was moved by hand, which the move says
 			return errors.Join(err, r.printDone(s, o, m))
@@ -95,15 +106,12 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 	}
 	_, refused := r.approvals(ctx, s, &m)
 	commits := r.printPlan(ctx, s, o, m, have)
-	if refused != nil {
-		return refused
-	}
-	if err := r.check(ctx, s, o, m.Commit); err != nil {
+	if err := r.permitted(ctx, s, o, m, refused); err != nil {
 		return err
 	}
 	if o.DryRun {
 		if o.JSON {
-			err = printJSON(s.Out, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Approvals: m.Approvals, Commits: commits})
+			err = printJSON(s.Out, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Approvals: m.Approvals, Hotfix: m.Hotfix, Commits: commits})
 		}
 		if err != nil {
 			return err
@@ -126,7 +134,7 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, confirmed release.Move) error {
 	began := s.Now()
 	command := "promote " + o.Environment
-	if o.Back {
+	if confirmed.Action == release.RolledBack {
 		command = "rollback " + o.Environment
 	}
 	claims, err := r.claims(ctx, s, command)
@@ -136,7 +144,7 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	if claims.Remote == "" {
 		fmt.Fprintln(s.Err, "warning: the repository has no origin, so that two who promote at once are told only after they wrote")
 	}
-	o.Commit = confirmed.Commit // one back may be another one by then
+	o.Commit, o.Back = confirmed.Commit, confirmed.Action == release.RolledBack // one back may be another one by then
 	var e release.Entry
 	var m release.Move
 	done := false
@@ -178,7 +186,7 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		return r.printDone(s, o, m)
 	}
 	text := fmt.Sprintf("%s runs %s: the tag %s of %s was moved in %s; strake rollback %s takes it back", e.Environment, release.Short(e.Commit), m.Tag, plural(len(e.Images), "service"), span(s.Now().Sub(began)), e.Environment)
-	return r.printMove(s, o, moveDocument{Environment: e.Environment, Action: e.Action, Commit: e.Commit, Images: e.Images, Before: m.Before, Approvals: e.Approvals, Time: e.Time}, text)
+	return r.printMove(s, o, moveDocument{Environment: e.Environment, Action: e.Action, Commit: e.Commit, Images: e.Images, Before: m.Before, Approvals: e.Approvals, Hotfix: e.Hotfix, Time: e.Time}, text)
 }
 
 // printDone says that there is nothing to move.
@@ -196,21 +204,38 @@ func (r *releasing) move(ctx context.Context, s Streams, o promoteOptions) (m re
 	if o.Back {
 		return r.back(ctx, s, o, e)
 	}
-	last := func(h release.History) bool { return h.Tells(nil) }
-	if have, err = r.registry.History(ctx, o.Environment, last); err != nil {
+	commit, follows, err := r.wants(ctx, s, o)
+	if err != nil {
 		return m, nil, err
 	}
+	if have, err = r.registry.History(ctx, o.Environment, enoughFor(commit, follows)); err != nil {
+		return m, nil, err
+	}
+	if follows && have.IsFormer(commit) {
+		o.Commit = commit
+		return r.back(ctx, s, o, e)
+	}
+	var fix *release.Hotfix
 	var from release.History
+	if o.Hotfix {
+		if fix, commit, err = r.hotfix(ctx, s, o.Environment, o.Commit, have); err != nil {
+			return m, nil, err
+		}
+		e.From = "" // which it goes past
+	}
 	if e.From != "" {
-		if from, err = r.registry.History(ctx, e.From, last); err != nil {
+		if from, err = r.registry.History(ctx, e.From, enoughFor(commit, follows)); err != nil {
 			return m, nil, err
 		}
 	}
-	commit := o.Commit
-	if commit == "" {
-		if commit, err = r.next(ctx, e, have, from); err != nil {
-			return m, nil, err
-		}
+	switch {
+	case follows && o.Commit == "":
+		commit, err = release.Next(have, commit)
+	case commit == "":
+		commit, err = r.next(ctx, e, have, from)
+	}
+	if err != nil {
+		return m, nil, err
 	}
 	var b release.Build
 	if commit != "" { // else the policy says what there is instead
@@ -226,7 +251,16 @@ func (r *releasing) move(ctx context.Context, s Streams, o promoteOptions) (m re
 		}
 	}
 	m, err = release.Promotion(o.Environment, e, have, from, b, s.Now())
+	m.Hotfix = fix
 	return m, have, err
+}
+
+// enoughFor is how far a ledger is read for a promotion: to the last release, and where git says which commit it is, to where that may have run before.
+func enoughFor(commit string, follows bool) func(release.History) bool {
+	return func(h release.History) bool {
+		isThere := !follows || len(h) >= recent || slices.ContainsFunc(h, func(e release.Entry) bool { return e.Done && e.Commit == commit })
+		return h.Tells(nil) && isThere
+	}
 }
 
 // recent is how many entries of a ledger are looked through for a service that the last release has not.
@@ -280,6 +314,7 @@ type moveDocument struct {
 	Images      map[string]string  `json:"images"`
 	Before      map[string]string  `json:"before,omitempty"`
 	Approvals   []release.Approval `json:"approvals,omitempty"`
+	Hotfix      *release.Hotfix    `json:"hotfix,omitempty"`
 	Commits     []string           `json:"commits"`       // that a move would bring or take back; null where that is not known
 	Time        time.Time          `json:"time,omitzero"` // when it was done
 }

@@ -37,7 +37,7 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions) (*releasin
 		return nil, err
 	}
 	p, err := sources.source.Project(ctx, at.ID, o.loadOptions(s))
-	if err == nil && wantsApprovals(p) { // whoever may approve no more is taken from the branch, and this repository need not know it yet
+	if err == nil && wantsLatest(p) { // whoever may approve no more is taken from the branch, and this repository need not know it yet
 		if now := latest(ctx, s, sources, at); now.ID != at.ID {
 			at = now
 			p, err = sources.source.Project(ctx, at.ID, o.loadOptions(s))
@@ -54,10 +54,10 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions) (*releasin
 	return r, err
 }
 
-// wantsApprovals is whether an environment of a project asks for approvals.
-func wantsApprovals(p *compose.Project) bool {
+// wantsLatest is whether an environment of a project asks for approvals, or has its commit on the default branch.
+func wantsLatest(p *compose.Project) bool {
 	for _, e := range p.Settings.Environments {
-		if len(e.Approvals) > 0 {
+		if len(e.Approvals) > 0 || e.File != "" {
 			return true
 		}
 	}
@@ -74,7 +74,7 @@ func latest(ctx context.Context, s Streams, sources *previewSources, known previ
 	if warning == "" && err == nil {
 		return now
 	}
-	fmt.Fprintf(s.Err, "warning: who may approve is read from %s as it was fetched last: %s\n", name, cmp.Or(warning, fmt.Sprint(err)))
+	fmt.Fprintf(s.Err, "warning: the policy of releases is read from %s as it was fetched last: %s\n", name, cmp.Or(warning, fmt.Sprint(err)))
 	return known
 }
 

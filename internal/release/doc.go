@@ -58,6 +58,8 @@ type Entry struct {
 	Time        time.Time         `json:"time"`
 	// Approvals are those that counted when the release was promoted.
 	Approvals []Approval `json:"approvals,omitempty"`
+	// Hotfix is what it brought past the environment that it comes from; nil for a release that went the way of all.
+	Hotfix *Hotfix `json:"hotfix,omitempty"`
 	// Previous is the digest of the entry before, "" of the first.
 	Previous string `json:"previous,omitempty"`
 	// Kept are the commits that have tags of this environment's own, which hold their images, the newest first.
@@ -87,7 +89,11 @@ func (h History) Begun() (Entry, bool) {
 
 // Command is what completes a move that was begun.
 func (e Entry) Command() string {
-	return "strake " + string(e.Action) + " " + e.Environment + " " + Short(e.Commit)
+	command := "strake " + string(e.Action) + " " + e.Environment + " " + Short(e.Commit)
+	if e.Hotfix != nil && e.Action == Promoted {
+		command += " --hotfix"
+	}
+	return command
 }
 
 // Last is the last move that was done, whatever was begun since.

@@ -9,7 +9,7 @@ import (
 // Followers says what takes a build by itself: a tag of all its images, which is latest or pr-42, "" for none; and environments, in the order in which
 // releases go through them. main is the default branch; pullRequest is 0 where the build is of none. It is pure.
 //
-// A build of a pull request and one of files in no commit move no environment, whichever branch it is of.
+// A build of a pull request, of files in no commit and of a hotfix moves no environment, whichever branch it is of.
 func Followers(environments map[string]compose.EnvironmentSettings, b Build, main string, pullRequest int) (tag string, names []string) {
 	switch {
 	case b.Dirty:
@@ -23,7 +23,10 @@ func Followers(environments map[string]compose.EnvironmentSettings, b Build, mai
 	for _, name := range compose.EnvironmentNames(environments) {
 		e := environments[name]
 		isTaken = isTaken || e.Tag == "latest"
-		if e.Branch == b.Branch && e.From == "" {
+		if IsHotfix(e, b.Branch) {
+			return "", nil
+		}
+		if e.Branch == b.Branch {
 			names = append(names, name)
 		}
 	}
@@ -31,4 +34,15 @@ func Followers(environments map[string]compose.EnvironmentSettings, b Build, mai
 		tag = "latest"
 	}
 	return tag, names
+}
+
+// IsFormer is whether an environment had a commit and can go back to it: to take it again is a rollback. What was taken back is none.
+func (h History) IsFormer(commit string) bool {
+	line := h.Line()
+	for _, e := range line[min(len(line), 1):] {
+		if e.Commit == commit {
+			return line[0].Commit != commit
+		}
+	}
+	return false
 }

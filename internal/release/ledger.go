@@ -219,6 +219,15 @@ func entryOf(m manifest, environment string, number int) (Entry, error) {
 	for i, a := range e.Approvals {
 		e.Approvals[i].Role, e.Approvals[i].Who = line(a.Role), line(a.Who)
 	}
+	if e.Hotfix != nil {
+		e.Hotfix.Branch = line(e.Hotfix.Branch)
+		for i, f := range e.Hotfix.Fixes {
+			e.Hotfix.Fixes[i].Subject = line(f.Subject)
+		}
+		if !commitName.MatchString(e.Hotfix.Base) {
+			return e, &BrokenError{environment, number, fmt.Sprintf("it tells of a hotfix of %q", e.Hotfix.Base)}
+		}
+	}
 	why := wrongImages(e.Commit, e.Images)
 	switch {
 	case e.Environment != environment:

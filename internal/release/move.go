@@ -22,6 +22,8 @@ type Move struct {
 	Before      map[string]string // from which it comes: of each service that of the last move that was done and had it
 	// Approvals are those that count for a promotion, as Ballot.Count says them, and those that a release had to which a rollback goes.
 	Approvals []Approval
+	// Hotfix is set for one, and for a rollback to one.
+	Hotfix *Hotfix
 	// Last is the last move that was done; nil for none.
 	Last *Entry
 	// Resumes is the move that was begun and not ended: the same, or another one whose tags are mixed with those before.
@@ -96,6 +98,12 @@ func Promotion(name string, e compose.EnvironmentSettings, have, from History, b
 		return m, nil
 	}
 	runs, ok := from.Current()
+	ran := now.Sub(runs.Time)
+	if e.Branch != "" || e.Remote != "" || e.File != "" { // what git says stays while what it comes from goes on
+		if r, span, is := from.ran(b, now); is {
+			runs, ran, ok = r, span, true
+		}
+	}
 	if !ok {
 		next := "run strake promote " + e.From + " first"
 		if begun, is := from.Begun(); is {
@@ -110,11 +118,27 @@ func Promotion(name string, e compose.EnvironmentSettings, have, from History, b
 	if !maps.Equal(runs.Images, b.Images) {
 		return m, refuse("run strake promote "+e.From+" "+Short(b.Commit)+" again", "%s runs other images of %s than those that were built last", e.From, Short(b.Commit))
 	}
-	if since := now.Sub(runs.Time); since < e.Soak {
-		return m, refuse(fmt.Sprintf("it may be promoted at %s", runs.Time.Add(e.Soak).Local().Format("2006-01-02 15:04")),
-			"%s has run for %s in %s, and %s wants %s", Short(b.Commit), since.Round(time.Minute), e.From, name, e.Soak)
+	if ran < e.Soak {
+		next := "run strake promote " + e.From + " " + Short(b.Commit) + " first, and let it run there"
+		if current, is := from.Current(); is && current.Commit == runs.Commit {
+			next = "it may be promoted at " + now.Add(e.Soak-ran).Local().Format("2006-01-02 15:04")
+		}
+		return m, refuse(next, "%s has run for %s in %s, and %s wants %s", Short(b.Commit), ran.Round(time.Minute), e.From, name, e.Soak)
 	}
 	return m, nil
+}
+
+// ran is the last release of a build's images, if it was not rolled back since, and for how long it ran until another one came.
+func (h History) ran(b Build, now time.Time) (e Entry, span time.Duration, ok bool) {
+	isOn := slices.ContainsFunc(h.Line(), func(l Entry) bool { return l.Commit == b.Commit })
+	end := now
+	for _, e := range h.Releases() {
+		if e.Commit == b.Commit {
+			return e, end.Sub(e.Time), isOn && maps.Equal(e.Images, b.Images)
+		}
+		end = e.Time
+	}
+	return e, 0, false
 }
 
 // Next is the commit of a promotion for which none was named: offered, which is what it comes from runs, unless a promotion was begun. That is completed,
@@ -217,7 +241,7 @@ func (m *Move) begin(have History) {
 
 // goesTo says that a move goes to a release that the environment had.
 func (m *Move) goesTo(e Entry) {
-	m.Commit, m.Subject, m.Images, m.Approvals = e.Commit, e.Subject, e.Images, e.Approvals
+	m.Commit, m.Subject, m.Images, m.Approvals, m.Hotfix = e.Commit, e.Subject, e.Images, e.Approvals, e.Hotfix
 }
 
 // DriftError is returned where an environment's tag is on an image that its ledger does not know: somebody moved it by hand. Nothing was moved.

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/compose/regex"
+	"github.com/strake-dev/strake/internal/release"
+)
+
+// hotfix finds the commit of a hotfix and says what it is: that of a branch that the environment takes hotfixes of, on top of what the environment runs. ""
+// is the end of the only such branch. What the policy refuses is a *release.PolicyError.
+func (r *releasing) hotfix(ctx context.Context, s Streams, name, commit string, have release.History) (x *release.Hotfix, id string, err error) {
+	e := r.environments[name]
+	if e.Hotfix == "" {
+		return nil, "", usagef("write x-strake.environments."+name+".hotfix, such as hotfix/*, in the default branch", "%s takes no hotfixes", name)
+	}
+	last, ok := have.Last()
+	if !ok {
+		return nil, "", &release.PolicyError{Why: name + " has had no release that a hotfix could be of", Next: "strake promote " + name + " makes the first"}
+	}
+	if commit != "" {
+		if commit, err = gitSaid(ctx, s, r.dir, "rev-parse", "--verify", "--quiet", "--end-of-options", commit+"^{commit}"); err != nil {
+			return nil, "", &compose.HintedError{Err: fmt.Errorf("find the commit of the hotfix: %w", err), Next: "git fetch brings commits that the repository does not have yet"}
+		}
+	}
+	branch, id, err := r.hotfixBranch(ctx, s, e, name, commit)
+	if err != nil {
+		return nil, "", err
+	}
+	base, err := gitSaid(ctx, s, r.dir, "merge-base", r.policy, id)
+	if err != nil {
+		return nil, "", fmt.Errorf("find where %s left the default branch: %w", branch, err)
+	}
+	if _, err := git(ctx, s, r.dir, "merge-base", "--is-ancestor", base, last.Commit); err != nil {
+		return nil, "", &release.PolicyError{Why: fmt.Sprintf("%s left the default branch at %s, which is not in what %s runs, %s: it would bring more than fixes", branch, release.Short(base), name, release.Short(last.Commit)),
+			Next: fmt.Sprintf("git rebase --onto %s %s %s, push it, and run strake build --push", release.Short(last.Commit), release.Short(base), branch)}
+	}
+	x = &release.Hotfix{Branch: branch, Base: base, Fixes: []release.Fix{}}
+	patches, err := r.patches(ctx, s, append(patchLog(), "--no-merges", "--end-of-options", base+".."+id))
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := gitSaid(ctx, s, r.dir, "-c", "log.showSignature=false", "log", "--no-merges", "--format=%H %s", "--end-of-options", base+".."+id)
+	if err != nil {
+		return nil, "", err
+	}
+	for line := range strings.Lines(list) {
+		fix, subject, _ := strings.Cut(strings.TrimSpace(line), " ")
+		x.Fixes = append(x.Fixes, release.Fix{Commit: fix, Subject: subject, Patch: patches[fix]})
+	}
+	whole, err := r.patches(ctx, s, append([]string{"diff"}, append(patchFlags(), "--end-of-options", base, id)...))
+	for _, patch := range whole {
+		x.Whole = patch
+	}
+	return x, id, err
+}
+
+// hotfixBranch is the branch that has the commit of a hotfix, and that commit. The origin says which branches there are; without one the repository does.
+func (r *releasing) hotfixBranch(ctx context.Context, s Streams, e compose.EnvironmentSettings, name, commit string) (branch, id string, err error) {
+	remotes, err := gitSaid(ctx, s, r.dir, "remote")
+	if err != nil {
+		return "", "", err
+	}
+	where, list := "origin", ""
+	if slices.Contains(strings.Fields(remotes), where) {
+		list, err = gitSaid(ctx, s, r.dir, "ls-remote", "--quiet", "--heads", "--", where)
+	} else {
+		where = ""
+		list, err = gitSaid(ctx, s, r.dir, "for-each-ref", "--format=%(objectname)%09%(refname)", "refs/heads/")
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("look for hotfixes: %w", err)
+	}
+	is := func(ancestor, of string) bool {
+		_, err := git(ctx, s, r.dir, "merge-base", "--is-ancestor", ancestor, of)
+		return err == nil
+	}
+	var found, ids []string
+	for line := range strings.Lines(list) {
+		tip, ref, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		b := strings.TrimPrefix(ref, "refs/heads/")
+		if !release.IsHotfix(e, b) {
+			continue
+		}
+		if where != "" {
+			if _, err := gitSaid(ctx, s, r.dir, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--", where, ref); err != nil {
+				return "", "", fmt.Errorf("fetch %s: %w", b, err)
+			}
+		}
+		at := tip
+		if commit != "" {
+			at = commit
+		}
+		if (at == tip || is(at, tip)) && !is(at, r.policy) { // what the default branch has goes the way of all
+			found, ids = append(found, b), append(ids, at)
+		}
+	}
+	what := "no branch that is like " + e.Hotfix + " and not merged"
+	if commit != "" {
+		what = "no branch that is like " + e.Hotfix + " has " + release.Short(commit) + " as something that the default branch has not"
+	}
+	switch {
+	case len(found) == 0:
+		return "", "", &release.PolicyError{Why: what + ": " + name + " takes no other hotfix", Next: "push the branch, and run strake build --push on it"}
+	case commit == "" && len(found) > 1:
+		return "", "", &release.PolicyError{Why: "there are several hotfixes: " + strings.Join(found, ", "), Next: "name the commit of one: strake promote " + name + " --hotfix " + release.Short(ids[0])}
+	}
+	return found[0], ids[0], nil
+}
+
+// patchFlags has git print changes in the one way of which patches are told, whatever its configuration says.
+func patchFlags() []string {
+	return []string{"--patch", "--no-color", "--full-index", "--binary", "--no-renames", "--no-ext-diff", "--no-textconv", "--unified=3", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/"}
+}
+
+// patchLog is git's log in that way.
+func patchLog() []string {
+	return append([]string{"-c", "log.showSignature=false", "log", "--format=commit %H"}, patchFlags()...)
+}
+
+// patches are those of what a git command prints, by commit. Source: git-patch-id(1).
+func (r *releasing) patches(ctx context.Context, s Streams, args []string) (map[string]string, error) {
+	text, err := gitSaid(ctx, s, r.dir, args...)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "git", "-C", r.dir, "patch-id", "--stable")
+	cmd.Env, cmd.Stdin = append(slices.Clone(s.Environ), "LC_ALL=C"), strings.NewReader(text+"\n")
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("git patch-id: %w", err)
+	}
+	by := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if patch, commit, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			by[commit] = patch
+		}
+	}
+	return by, nil
+}
+
+var pickedFrom = regex.New(`cherry picked from commit ([0-9a-f]{40,64})`)
+
+// debts are what the default branch owes to hotfixes of an environment.
+func (r *releasing) debts(ctx context.Context, s Streams, h release.History) []release.Debt {
+	return h.Debts(func(base string) (has release.Patches, err error) {
+		by, err := r.patches(ctx, s, append(patchLog(), "--no-merges", "--end-of-options", base+".."+r.policy))
+		if err != nil {
+			return has, errors.New("git does not know " + release.Short(base) + ", at which it began: git fetch may bring it")
+		}
+		has = release.Patches{IDs: map[string]bool{}, Picked: map[string]bool{}}
+		for _, patch := range by {
+			has.IDs[patch] = true
+		}
+		said, err := gitSaid(ctx, s, r.dir, "-c", "log.showSignature=false", "log", "--format=%B", "--end-of-options", base+".."+r.policy)
+		for _, m := range pickedFrom.FindAllStringSubmatch(said, -1) {
+			has.Picked[m[1]] = true
+		}
+		return has, err
+	})
+}
