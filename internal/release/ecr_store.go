@@ -102,7 +102,7 @@ func (s ecrStore) remove(ctx context.Context, repository, tag, digest string) er
 		return s.plain.remove(ctx, repository, tag, digest)
 	}
 	there, err := s.read(ctx, repository, tag)
-	if errors.Is(err, ErrAbsent) || err == nil && there.digest != digest {
+	if errors.Is(err, ErrAbsent) || err == nil && digest != "" && there.digest != digest {
 		return nil
 	}
 	if err != nil {

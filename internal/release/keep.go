@@ -5,17 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
-
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // mostKept is how many releases of an environment have tags of their own, so that what cleans up a registry leaves them.
 const mostKept = 5
-
-// errNoUntag is in the error where a registry takes no tag away.
-var errNoUntag = errors.New("the registry takes no tags away")
 
 // keep gives what the tags were on, and what they go to, tags of their own. That of a release is written once: where it is on another image somebody
 // moved it, and without force nothing is kept.
@@ -72,7 +66,7 @@ func (r *Registry) forget(ctx context.Context, m Move, commits []string, warn fu
 	services := slices.Sorted(maps.Keys(all))
 	for _, commit := range commits {
 		err := each(ctx, services, func(ctx context.Context, _ int, service string) error {
-			return r.untag(ctx, service, tagKept(m.Environment, commit))
+			return r.store.remove(ctx, service, tagKept(m.Environment, commit), "")
 		})
 		if errors.Is(err, errNoUntag) {
 			warn(fmt.Sprintf("%s of old releases are left: %v; only the last %d are needed", tagKept(m.Environment, "*"), errNoUntag, mostKept))
@@ -84,22 +78,4 @@ func (r *Registry) forget(ctx context.Context, m Move, commits []string, warn fu
 		}
 	}
 	return left
-}
-
-// untag takes a tag away, and leaves its image under all that names it otherwise. One that is not there is gone. errNoUntag: the registry cannot.
-// Source: OCI Distribution Specification 1.1, DELETE /v2/<name>/manifests/<tag>; a registry that takes none away says 400 or 405.
-func (r *Registry) untag(ctx context.Context, repository, tag string) error {
-	ref, err := r.tagged(repository, tag)
-	if err != nil {
-		return err
-	}
-	err = r.pusher.Delete(ctx, ref)
-	var answer *transport.Error
-	if errors.As(err, &answer) && slices.Contains([]int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented}, answer.StatusCode) {
-		return fmt.Errorf("%s: %w", ref, errNoUntag)
-	}
-	if err = r.explain(ctx, "take the tag "+ref.String()+" away", err); errors.Is(err, ErrAbsent) {
-		return nil
-	}
-	return err
 }

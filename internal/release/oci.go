@@ -78,22 +78,28 @@ func (o oci) write(ctx context.Context, repository, tag string, m manifest) erro
 	return o.explain(ctx, "tag "+ref.String(), o.pusher.Put(ctx, ref, m))
 }
 
-// remove is a store's. Registries that let nobody delete a tag alone say so.
-// Source: OCI Distribution Specification 1.1, DELETE /v2/<name>/manifests/<reference>.
+// remove is a store's.
+// Source: OCI Distribution Specification 1.1, DELETE /v2/<name>/manifests/<tag>; a registry that takes none away says 400 or 405.
 func (o oci) remove(ctx context.Context, repository, tag, digest string) error {
-	there, err := o.head(ctx, repository, tag)
-	if errors.Is(err, ErrAbsent) || err == nil && there != digest {
-		return nil
-	}
-	if err != nil {
-		return err
+	if digest != "" {
+		there, err := o.head(ctx, repository, tag)
+		if errors.Is(err, ErrAbsent) || err == nil && there != digest {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
 	ref, err := o.tagged(repository, tag)
 	if err != nil {
 		return err
 	}
-	err = o.explain(ctx, "remove "+ref.String(), o.pusher.Delete(ctx, ref))
-	if errors.Is(err, ErrAbsent) {
+	err = o.pusher.Delete(ctx, ref)
+	var answer *transport.Error
+	if errors.As(err, &answer) && slices.Contains([]int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented}, answer.StatusCode) {
+		return fmt.Errorf("%s: %w", ref, errNoUntag)
+	}
+	if err = o.explain(ctx, "remove "+ref.String(), err); errors.Is(err, ErrAbsent) {
 		return nil
 	}
 	return err

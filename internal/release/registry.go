@@ -34,7 +34,8 @@ type store interface {
 	// write gives a manifest, whose blobs the repository has, a tag; with "" it is there by its digest alone. A tag that is on another one and may not be
 	// moved is ErrWritten.
 	write(ctx context.Context, repository, tag string, m manifest) error
-	// remove takes a tag away, if it is on that digest. One that is not there is none to take away.
+	// remove takes a tag away, if it is on that digest, or with "" whatever it is on, and leaves its image under all that names it otherwise. One that is
+	// not there is none to take away. errNoUntag: the registry cannot.
 	remove(ctx context.Context, repository, tag, digest string) error
 }
 
@@ -43,6 +44,8 @@ var (
 	ErrAbsent = errors.New("the registry does not have it")
 	// ErrWritten is in the error where a tag is on another image, and the registry has it written once.
 	ErrWritten = errors.New("the tag is on another image, and is written once")
+	// errNoUntag is in the error where a registry takes no tag away.
+	errNoUntag = errors.New("the registry takes no tags away")
 )
 
 // RegistryOptions are how a registry is reached. The zero value is as Docker reaches it.

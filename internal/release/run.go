@@ -72,7 +72,7 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 		e.Done, e.Time = true, o.Now().UTC().Truncate(time.Second)
 		e.Kept = keptDone(have, m.Commit)
 		old := slices.DeleteFunc(slices.Clone(h[0].Kept), func(commit string) bool { return slices.Contains(e.Kept, commit) })
-		e.Kept = append(e.Kept, r.forget(ctx, m, old, o.warn)...)
+		e.Kept = append(e.Kept, at.forget(ctx, m, old, o.warn)...)
 		_, err = r.append(ctx, h, e)
 	}
 	if err != nil {
