@@ -35,7 +35,8 @@ func TestPreview_TheDemoProjectOnEC2(t *testing.T) {
 		a := awslab.Start(t)
 		a.Boot(t)
 		r := newSaas(t, e)
-		r.onEC2Beside(t, a.Environ())
+		role(t, a)
+		r.onEC2Beside(t, a.Environ(), "scheduler: true")
 		timed := func(args ...string) string {
 			t.Helper()
 			began := time.Now()
@@ -66,8 +67,6 @@ func TestPreview_TheDemoProjectOnEC2(t *testing.T) {
 			t.Errorf("more than 2000 notes have their minutes: %q, want t: the migration is applied to the seed's rows", rows)
 		}
 
-		// Sleep and wake belong here.
-
 		r.commitTo(t, "pr-42", "app/notes/templates/sign_in.html", "What the team knows", "What the whole team knows")
 		timed("open", "42")
 		after := r.onlyMachine(t)
@@ -76,6 +75,22 @@ func TestPreview_TheDemoProjectOnEC2(t *testing.T) {
 		}
 		if page := pageAt(t, p.URL+"/", p.Machine.Address); !strings.Contains(page, "What the whole team knows") {
 			t.Errorf("after the update its page is %.600q", page)
+		}
+		count("create table kept_asleep as select 7 as n")
+		timed("sleep", "42")
+		if asleep := r.machines(t); len(asleep) != 1 || asleep[0].State != "asleep" || asleep[0].Machine.State != "stopped" {
+			t.Errorf("after sleep list --json = %+v, want it asleep and its machine stopped", asleep)
+		}
+		timed("wake", "42")
+		woken := r.onlyMachine(t)
+		if woken.Machine.ID != p.Machine.ID || woken.Commit != after.Commit || woken.Machine.Address == p.Machine.Address {
+			t.Errorf("after wake it is commit %.12s on %s at %s, want %.12s on %s at another address than %s", woken.Commit, woken.Machine.ID, woken.Machine.Address, after.Commit, p.Machine.ID, p.Machine.Address)
+		}
+		if page := pageAt(t, woken.URL+"/", woken.Machine.Address); !strings.HasPrefix(page, "200 ") || !strings.Contains(page, "What the whole team knows") {
+			t.Errorf("after wake its page is %.600q, want that of before", page)
+		}
+		if kept := count("select n from kept_asleep"); kept != "7" {
+			t.Errorf("after wake what was written before is %q, want 7", kept)
 		}
 		timed("extend", "42", "100h")
 		if again := r.onlyMachine(t); !again.Expires.After(p.Expires) {

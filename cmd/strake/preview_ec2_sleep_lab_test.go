@@ -159,17 +159,52 @@ func TestPreview_SleepsWithoutItsSpareMachine(t *testing.T) {
 		if out := r.strake(0, "sync"); !strings.Contains(out, "as they should be") {
 			t.Errorf("sync after wake = %s", out)
 		}
-		a.TakeBack(t, p.Machine.ID)
-		if out := r.strake(0, "list"); !strings.Contains(out, "taken back") || !strings.Contains(out, "strake preview open pr-42") {
-			t.Errorf("list after AWS took it back = %s", out)
+		r.takenBack(a, p)
+		t.Log(r.strake(0, "open", "42"))
+		again := r.awake("v2")
+		if again.Machine.ID == p.Machine.ID {
+			t.Errorf("after AWS took it back open has %s, want another machine", again.Machine.ID)
 		}
-		if out := r.strake(1, "show", "42"); !strings.Contains(out, "took it back") {
-			t.Errorf("show after AWS took it back = %s", out)
+		if out := r.strake(0, "show", "42"); !strings.Contains(out, "ready") {
+			t.Errorf("show of what was made anew = %s", out)
 		}
-		if out := r.strake(0, "sync"); !strings.Contains(out, "took it back") {
-			t.Errorf("sync after AWS took it back = %s", out)
+		r.takenBack(a, again)
+		t.Log(r.strake(0, "close", "42", "--yes"))
+		if out := r.strake(0, "list"); !strings.Contains(out, "there is no preview") {
+			t.Errorf("list after its close = %s, want none", out)
+		}
+		if out := r.strake(1, "close", "42", "--yes"); !strings.Contains(out, "no preview pr-42") {
+			t.Errorf("a second close = %s, want that there is none", out)
 		}
 	})
+}
+
+// takenBack has AWS take back the machine of a preview, of which everybody is told.
+func (r away) takenBack(a *awslab.Cloud, p machinePreview) {
+	r.Helper()
+	a.TakeBack(r.T, p.Machine.ID)
+	told := func(when string) {
+		r.Helper()
+		if out := r.strake(0, "list"); !strings.Contains(out, "taken back") || !strings.Contains(out, "strake preview open pr-42") {
+			r.Errorf("list %s = %s, want that AWS took it back", when, out)
+		}
+		if is := r.only(); is.State != "taken back" || is.URL != "" {
+			r.Errorf("list --json %s = %+v, want that AWS took it back, and nobody's address", when, is)
+		}
+		for _, command := range [][]string{{"show", "42"}, {"wake", "42"}, {"sleep", "42", "--yes"}, {"url", "42"}, {"exec", "-T", "42", "web", "true"}, {"extend", "42", "1h"}} {
+			if out := r.strake(1, command...); !strings.Contains(out, p.Machine.ID) || !strings.Contains(out, "took it back") || !strings.Contains(out, "strake preview open pr-42") {
+				r.Errorf("%v %s = %s, want that AWS took it back, and what makes it anew", command, when, out)
+			}
+		}
+	}
+	told("after AWS took it back")
+	if out := r.strake(0, "sync"); !strings.Contains(out, "took it back") {
+		r.Errorf("sync after AWS took it back = %s", out)
+	}
+	if out := r.strake(0, "sync"); !strings.Contains(out, "as they should be") {
+		r.Errorf("the next sync = %s, want nothing to be done", out)
+	}
+	told("after sync")
 }
 
 func TestPreview_OnEC2SleepsByItselfWithSync(t *testing.T) {

@@ -203,7 +203,7 @@ func previewURL(ctx context.Context, s Streams, o previewOptions, path string) e
 // previewSleep sends a preview to sleep.
 func previewSleep(ctx context.Context, s Streams, o previewOptions) error {
 	return onPreviews(ctx, s, o, "preview sleep", func(w *previewing) error {
-		own, err := w.hasOwnMachine(ctx, s, o.ID)
+		own, err := w.hasOwnMachine(ctx, s, o.ID, false)
 		if err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func previewSleep(ctx context.Context, s Streams, o previewOptions) error {
 // previewWake wakes a preview.
 func previewWake(ctx context.Context, s Streams, o previewOptions) error {
 	return onPreviews(ctx, s, o, "preview wake", func(w *previewing) error {
-		own, err := w.hasOwnMachine(ctx, s, o.ID)
+		own, err := w.hasOwnMachine(ctx, s, o.ID, true)
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ type machined struct {
 func (w *previewing) onEC2(ctx context.Context, s Streams) (err error) {
 	w.ec2 = &machined{}
 	w.ec2.cloud, err = host.Open(ctx, host.Options{Project: w.project, Settings: w.policy.EC2, Budget: w.policy.Budget, Domain: domainOf(w.policy), Idle: *w.policy.Idle, Now: s.Now,
-		Alive: isAlive, Note: w.show.say,
+		Alive: isAlive, Note: w.show.say, Runs: func(arch string) error { _, _, err := programOf(s, "linux/"+arch); return err },
 		From: func(ctx context.Context) (netip.Addr, error) { return ownAddress(ctx, s) }})
 	return err
 }
@@ -128,8 +128,8 @@ func (w *previewing) reach(ctx context.Context, s Streams, id string) error {
 	if err != nil {
 		return err
 	}
-	m := f.machine
-	if f.asleep || m.State == "stopped" || m.State == "stopping" {
+	m := f.Machine
+	if m.ID == "" || m.Still() {
 		return &asleepError{f, id}
 	}
 	if m.State != "running" {
@@ -184,7 +184,7 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	if err := w.extend(ctx, w.ec2.machine.Renewed(w.ec2.preview, s.Now(), span)); err != nil { // it must not end itself while it is updated
 		return p, err
 	}
-	if err := w.follow(ctx); err != nil {
+	if err := w.follow(ctx, w.ec2.preview); err != nil {
 		return p, err
 	}
 	open.Access, open.PasswordHash = cmp.Or(open.Access, w.ec2.sleeper.Access), cmp.Or(open.PasswordHash, w.ec2.sleeper.PasswordHash)
@@ -196,6 +196,9 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 		}
 		again, brokeOff := w.wasCut(ctx, cuts)
 		if brokeOff != nil {
+			if f, err := w.ec2.cloud.Find(context.WithoutCancel(ctx), w.ec2.preview); err == nil && f.Why != "" {
+				brokeOff = fmt.Errorf("machine %s is gone: %s", f.Last.ID, f.Why)
+			}
 			err = &compose.HintedError{Err: fmt.Errorf("%w: %w", brokeOff, err),
 				Next: orElse(hintOf(brokeOff), "run it again, it goes on where it was") + "; strake preview close " + w.ec2.preview + " --yes removes it"}
 		}

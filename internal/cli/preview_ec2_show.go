@@ -39,7 +39,7 @@ func priceOf(d compose.Dollars) string {
 
 // listOnEC2 lists previews by the tags of their machines: it connects to none.
 func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions) error {
-	list, machines, err := w.listOfMachines(ctx, o.All)
+	list, machines, empty, err := w.listOfMachines(ctx, o.All)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions)
 		}
 		return printJSON(s.Out, all)
 	}
-	if len(list) == 0 {
+	if len(list)+len(empty) == 0 {
 		_, err := fmt.Fprintln(s.Out, "there is no preview; strake preview open 42 makes one of pull request 42")
 		return err
 	}
@@ -65,6 +65,14 @@ func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions)
 		rows = append(rows, row)
 		sum += costOf(machines[p.Stack])
 	}
+	for _, m := range empty { // which cost as much as those that are used
+		row := rowOf(s, previews.Preview{ID: "-", State: stateEmpty, Created: m.Since, Expires: m.Expires}, m)
+		if o.All {
+			row[0] = m.Project
+		}
+		rows = append(rows, row)
+		sum += costOf(m)
+	}
 	if err := printTable(s.Out, rows); err != nil {
 		return err
 	}
@@ -76,6 +84,9 @@ func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions)
 	_, err = fmt.Fprintf(s.Out, "about %s so far, by prices of %s\n", sum, host.PricesOf)
 	return err
 }
+
+// stateEmpty is what is said of a machine for previews that share it on which there is none.
+const stateEmpty previews.State = "empty"
 
 // rowOf is a preview as lists have it. Of a machine that stands still nobody knows since when: its disk costs little.
 func rowOf(s Streams, p previews.Preview, m host.Machine) []string {
@@ -105,7 +116,7 @@ func (w *previewing) closeOnEC2(ctx context.Context, s Streams, o previewOptions
 		return w.closeShare(ctx, s, o, m)
 	}
 	things = slices.DeleteFunc(things, func(t host.Thing) bool { return t.Preview != o.ID })
-	if len(things) == 0 {
+	if _, taken := host.Taken(machines, o.ID); len(things) == 0 && taken == "" {
 		return &compose.HintedError{Err: fmt.Errorf("%w %s of %s", previews.ErrNoPreview, o.ID, w.project), Next: "strake preview list shows those that are there"}
 	}
 	if !o.Yes {
@@ -113,7 +124,7 @@ func (w *previewing) closeOnEC2(ctx context.Context, s Streams, o previewOptions
 			return usagef("say --yes", "preview close removes the machine of %s with its data, and there is no terminal to ask on", o.ID)
 		}
 		what := fmt.Sprintf("This removes what is left of preview %s, which has no machine.", o.ID)
-		if m, ok := host.Of(machines, o.ID); ok {
+		if m, ok := host.Holding(machines, o.ID); ok {
 			what = fmt.Sprintf("This ends machine %s of preview %s with its data, and removes what belongs to it.", m.ID, o.ID)
 		}
 		if err := confirm(ctx, s, what, "nothing was closed"); err != nil {

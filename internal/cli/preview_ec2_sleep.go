@@ -18,45 +18,16 @@ import (
 // stateTaken is the state of a preview whose machine AWS took back.
 const stateTaken previews.State = "taken back"
 
-// found is what there is of one preview: its machine, or what is remembered of one that sleeps without.
-type found struct {
-	machine host.Machine
-	sleeper host.Sleeper
-	asleep  bool // without a machine
-}
-
-// find is what there is of a preview; an error where there is nothing.
-func (w *previewing) find(ctx context.Context, id string) (found, error) {
-	all, err := w.ec2.cloud.Machines(ctx)
-	if err != nil {
-		return found{}, err
+// find is the machine of a preview, or what is remembered of one that sleeps without; an error where there is neither.
+func (w *previewing) find(ctx context.Context, id string) (host.Found, error) {
+	f, err := w.ec2.cloud.Find(ctx, id)
+	switch {
+	case err != nil || f.Machine.ID != "" || f.Sleeper.Preview != "":
+		return f, err
+	case f.Why != "":
+		return f, &compose.HintedError{Err: fmt.Errorf("the machine %s of preview %s is gone: %s", f.Last.ID, id, f.Why), Next: "strake preview open " + id + " makes it anew, with the data of its seed"}
 	}
-	if m, ok := host.Holding(all, id); ok {
-		return found{machine: m}, nil
-	}
-	sleepers, err := w.ec2.cloud.Sleepers(ctx, all)
-	if err != nil {
-		return found{}, err
-	}
-	for _, one := range sleepers {
-		if one.Preview == id {
-			return found{sleeper: one, asleep: true}, nil
-		}
-	}
-	if m, why := takenOf(all, id); why != "" {
-		return found{}, &compose.HintedError{Err: fmt.Errorf("the machine %s of preview %s is gone: %s", m.ID, id, why), Next: "strake preview open " + id + " makes it anew, with the data of its seed"}
-	}
-	return found{}, &compose.HintedError{Err: fmt.Errorf("%w %s of %s", previews.ErrNoPreview, id, w.project), Next: "strake preview list shows those that are there"}
-}
-
-// takenOf is the last machine of a preview and why AWS ended it; "" where that did not happen.
-func takenOf(all []host.Machine, id string) (last host.Machine, why string) {
-	for _, m := range all {
-		if _, shares := m.Share(id); (m.Preview == id || shares) && !m.Live() && m.Launched.After(last.Launched) {
-			last = m
-		}
-	}
-	return last, last.Gone()
+	return f, &compose.HintedError{Err: fmt.Errorf("%w %s of %s", previews.ErrNoPreview, id, w.project), Next: "strake preview list shows those that are there"}
 }
 
 // sleepOnEC2 sends the machine of a preview to sleep: it is stopped, and one of spare capacity, which cannot be, is ended and remembered.
@@ -65,14 +36,14 @@ func (w *previewing) sleepOnEC2(ctx context.Context, s Streams, o previewOptions
 	if err != nil {
 		return err
 	}
-	if f.asleep {
+	if f.Machine.ID == "" {
 		_, err := fmt.Fprintf(s.Out, "preview %s sleeps already\n", o.ID)
 		return err
 	}
-	if f.machine.Spot {
-		return w.park(ctx, s, o, f.machine)
+	if f.Machine.Spot {
+		return w.park(ctx, s, o, f.Machine)
 	}
-	m, err := w.ec2.cloud.Sleep(ctx, f.machine, owner(s, "preview sleep"), func(ctx context.Context) error { return w.quiet(ctx, s, f.machine) })
+	m, err := w.ec2.cloud.Sleep(ctx, f.Machine, owner(s, "preview sleep"), func(ctx context.Context) error { return w.quiet(ctx, s, f.Machine) })
 	if err != nil {
 		return err
 	}
@@ -139,15 +110,15 @@ func (w *previewing) wakeOnEC2(ctx context.Context, s Streams, o previewOptions)
 	if err != nil {
 		return err
 	}
-	if f.asleep {
-		return w.reopen(ctx, s, o, f.sleeper)
+	if f.Machine.ID == "" {
+		return w.reopen(ctx, s, o, f.Sleeper)
 	}
-	m, err := w.ec2.cloud.Wake(ctx, f.machine, owner(s, "preview wake"))
+	m, err := w.ec2.cloud.Wake(ctx, f.Machine, owner(s, "preview wake"))
 	if err == nil {
 		err = w.connect(ctx, s, m)
 	}
 	if err == nil {
-		err = w.follow(ctx)
+		err = w.follow(ctx, o.ID)
 	}
 	if err == nil {
 		err = w.manager.Wake(ctx, w.project, o.ID)
@@ -172,10 +143,13 @@ func (w *previewing) wakeOnEC2(ctx context.Context, s Streams, o previewOptions)
 	return err
 }
 
-// follow has the preview of a machine that was started again be reached under the address that it has now.
-func (w *previewing) follow(ctx context.Context) error {
-	m := w.ec2.machine
-	u, err := url.Parse(m.URL)
+// follow has a preview on a machine that was started again be reached under the address that this has now.
+func (w *previewing) follow(ctx context.Context, id string) error {
+	at := w.ec2.machine.URL
+	if one, ok := w.ec2.machine.Share(id); ok {
+		at = one.URL
+	}
+	u, err := url.Parse(at)
 	if w.sources.policy == nil {
 		return nil
 	}
@@ -184,7 +158,7 @@ func (w *previewing) follow(ctx context.Context) error {
 		return nil // nobody was told an address, or it holds
 	}
 	w.show.say("its address is another one now")
-	err = w.manager.Follow(ctx, w.project, m.Preview, domain)
+	err = w.manager.Follow(ctx, w.project, id, domain)
 	if errors.Is(err, previews.ErrNoPreview) { // its first open was interrupted
 		return nil
 	}
@@ -224,16 +198,16 @@ func (w *previewing) sleeperOf(ctx context.Context, id string) (host.Sleeper, er
 
 // asleepError is of a command for which a preview's machine has to run.
 type asleepError struct {
-	found
+	host.Found
 	id string
 }
 
 // Error says that it does not.
 func (e *asleepError) Error() string {
-	if e.asleep {
+	if e.Machine.ID == "" {
 		return "preview " + e.id + " sleeps, and has no machine"
 	}
-	return fmt.Sprintf("preview %s sleeps: its machine is %s", e.id, e.machine.State)
+	return fmt.Sprintf("preview %s sleeps: its machine is %s", e.id, e.Machine.State)
 }
 
 // Hint is what starts it.
@@ -241,17 +215,17 @@ func (e *asleepError) Hint() string { return "strake preview wake " + e.id }
 
 // show prints what is known of a preview that sleeps.
 func (e *asleepError) show(s Streams, o previewOptions) error {
-	p, machine := previewsOn(e.machine)[0], e.machine.ID+" ("+e.machine.State+")"
-	if e.asleep {
-		p, machine = previewOfSleeper(e.sleeper), "none: wake makes one, with the data of the seed"
+	p, machine := previewsOn(e.Machine)[0], e.Machine.ID+" ("+e.Machine.State+")"
+	if e.Machine.ID == "" {
+		p, machine = previewOfSleeper(e.Sleeper), "none: wake makes one, with the data of the seed"
 	}
 	if o.JSON {
-		return printJSON(s.Out, machinePreview{p, e.machine, costOf(e.machine)})
+		return printJSON(s.Out, machinePreview{p, e.Machine, costOf(e.Machine)})
 	}
 	at := func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 	rows := [][]string{{"preview", p.ID}, {"state", string(p.State)}, {"commit", p.Commit}, {"machine", machine}, {"lease ends", at(p.Expires)}, {"at the latest", at(p.Ends)}}
-	if !e.machine.Scheduled.IsZero() {
-		rows = append(rows, []string{"AWS ends it", at(e.machine.Scheduled)})
+	if !e.Machine.Scheduled.IsZero() {
+		rows = append(rows, []string{"AWS ends it", at(e.Machine.Scheduled)})
 	}
 	return printTable(s.Out, append(rows, []string{"next", e.Hint()}))
 }
@@ -280,41 +254,42 @@ func previewOfSleeper(one host.Sleeper) previews.Preview {
 }
 
 // listOfMachines are the project's previews on EC2, as tags and what is remembered say it, and their machines by stack: those that run or stand still,
-// those that sleep without a machine, and those whose machine AWS ended; of every project in the account and region if all.
-func (w *previewing) listOfMachines(ctx context.Context, all bool) (list []previews.Preview, machines map[string]host.Machine, err error) {
+// those that sleep without a machine, and those whose machine AWS ended; of every project in the account and region if all. empty are machines for previews that
+// share them on which there is none.
+func (w *previewing) listOfMachines(ctx context.Context, all bool) (list []previews.Preview, machines map[string]host.Machine, empty []host.Machine, err error) {
 	projects := []string{w.project}
 	if all {
 		if projects, err = w.ec2.cloud.Projects(ctx); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	machines = map[string]host.Machine{}
 	for _, project := range projects {
-		some, err := listOf(ctx, w.ec2.cloud.Of(project), machines)
+		some, without, err := listOf(ctx, w.ec2.cloud.Of(project), machines)
 		if err != nil && project != w.project { // whoever may see that it is there may not see all of it
 			w.show.warn(fmt.Sprintf("project %s is left out: %v", project, err))
 			continue
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
-		list = append(list, some...)
+		list, empty = append(list, some...), append(empty, without...)
 	}
 	slices.SortFunc(list, func(a, b previews.Preview) int {
 		return cmp.Or(strings.Compare(a.Project, b.Project), strings.Compare(a.ID, b.ID))
 	})
-	return list, machines, nil
+	return list, machines, empty, nil
 }
 
-// listOf are the previews of one project, whose machines it adds by stack.
-func listOf(ctx context.Context, cloud *host.Cloud, machines map[string]host.Machine) (list []previews.Preview, err error) {
+// listOf are the previews of one project, whose machines it adds by stack, and those of its machines that previews share and that are empty.
+func listOf(ctx context.Context, cloud *host.Cloud, machines map[string]host.Machine) (list []previews.Preview, empty []host.Machine, err error) {
 	all, err := cloud.Machines(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sleepers, err := cloud.Sleepers(ctx, all)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sleeps := map[string]bool{}
 	for _, one := range sleepers {
@@ -323,10 +298,13 @@ func listOf(ctx context.Context, cloud *host.Cloud, machines map[string]host.Mac
 		sleeps[one.Preview], list = true, append(list, p)
 	}
 	for _, m := range all {
+		if m.Shared() && m.Live() && len(m.Shares) == 0 {
+			empty = append(empty, m)
+		}
 		for _, p := range previewsOn(m) {
 			one, ok := host.Holding(all, p.ID)
 			if !ok {
-				last, why := takenOf(all, p.ID)
+				last, why := host.Taken(all, p.ID)
 				one, ok, p.State = last, why != "" && !sleeps[p.ID], stateTaken
 			}
 			if ok && one.ID == m.ID {
@@ -334,5 +312,5 @@ func listOf(ctx context.Context, cloud *host.Cloud, machines map[string]host.Mac
 			}
 		}
 	}
-	return list, nil
+	return list, empty, nil
 }

@@ -71,16 +71,38 @@ func (w *previewing) moved(ctx context.Context, id string) error {
 }
 
 // hasOwnMachine is whether a preview has a machine that no other one is on. One that is shared is connected to: its previews sleep as those of this machine
-// do.
-func (w *previewing) hasOwnMachine(ctx context.Context, s Streams, id string) (bool, error) {
+// do. One that somebody stopped is started before, if that is said.
+func (w *previewing) hasOwnMachine(ctx context.Context, s Streams, id string, start bool) (bool, error) {
 	if w.ec2 == nil {
 		return false, nil
 	}
 	f, err := w.find(ctx, id)
-	if err != nil || !f.machine.Shared() {
+	if err != nil || !f.Machine.Shared() {
 		return true, err
 	}
-	return false, w.reach(ctx, s, id)
+	if !start || !f.Machine.Still() {
+		return false, w.reach(ctx, s, id)
+	}
+	m, err := w.started(ctx, s, f.Machine)
+	if err == nil {
+		err = w.connect(ctx, s, m)
+	}
+	if err == nil {
+		err = w.extend(ctx, m.Expires) // its own timer has it again, and no schedule
+	}
+	if err == nil {
+		err = w.follow(ctx, id)
+	}
+	return false, err
+}
+
+// started is a machine that previews share and that runs; one that somebody stopped is started.
+func (w *previewing) started(ctx context.Context, s Streams, m host.Machine) (host.Machine, error) {
+	if !m.Still() {
+		return m, nil
+	}
+	w.show.say(fmt.Sprintf("machine %s, which %s share, was stopped: starting it", m.ID, plural(len(m.Shares), "preview")))
+	return w.ec2.cloud.Wake(ctx, m, owner(s, "preview wake"))
 }
 
 // tellShare writes down where lists look what has become of a preview that shares a machine; of others it does nothing.
@@ -97,9 +119,6 @@ func (w *previewing) tellShare(ctx context.Context, id string) error {
 
 // closeShare removes a preview from a machine that it shares, and looks that all that it owned is gone.
 func (w *previewing) closeShare(ctx context.Context, s Streams, o previewOptions, m host.Machine) error {
-	if m.State != "running" {
-		return &compose.HintedError{Err: fmt.Errorf("the machine %s, which preview %s shares, is %s", m.ID, o.ID, m.State), Next: "start it in the console of AWS, or end it with all that is on it: " + m.Removal()}
-	}
 	if !o.Yes {
 		if !s.isInteractive() {
 			return usagef("say --yes", "preview close removes %s with its data, and there is no terminal to ask on", o.ID)
@@ -108,27 +127,28 @@ func (w *previewing) closeShare(ctx context.Context, s Streams, o previewOptions
 			return err
 		}
 	}
-	share, _ := m.Share(o.ID)
-	share.Phase = string(previews.Closing)
-	if err := w.ec2.cloud.Tell(ctx, m, share); err != nil {
+	stood := m.Still()
+	m, err := w.started(ctx, s, m)
+	if err != nil {
 		return err
 	}
-	if err := w.connect(ctx, s, m); err != nil {
+	receipt := previews.Receipt{ID: o.ID}
+	err = w.ec2.cloud.CloseShare(ctx, m, o.ID, func(ctx context.Context) error {
+		if err := w.connect(ctx, s, m); err != nil {
+			return err
+		}
+		if stood {
+			if err := w.extend(ctx, m.Expires); err != nil { // it goes on for the others, without a schedule
+				return err
+			}
+		}
+		done, err := w.manager.Close(ctx, w.project, o.ID)
+		if errors.Is(err, previews.ErrNoPreview) { // it did not come to more than a share, or the close before was cut off
+			return nil
+		}
+		receipt = done
 		return err
-	}
-	receipt, err := w.manager.Close(ctx, w.project, o.ID)
-	if errors.Is(err, previews.ErrNoPreview) { // it did not come to more than a share, or the close before was cut off
-		receipt, err = previews.Receipt{ID: o.ID}, nil
-	}
-	if err == nil {
-		err = w.ec2.cloud.Unname(ctx, m, o.ID)
-	}
-	if err == nil {
-		err = w.ec2.cloud.Leave(ctx, m, o.ID)
-	}
-	if err == nil {
-		_, err = w.ec2.cloud.End(ctx, o.ID) // what there is of leases of its own that it had before
-	}
+	})
 	if o.JSON {
 		return errors.Join(printJSON(s.Out, receipt), err)
 	}
@@ -196,11 +216,7 @@ func (w *previewing) syncMachine(ctx context.Context, s Streams, o previewOption
 		case i >= 0:
 			errs = append(errs, w.tell(ctx, there[i]))
 		case one.Phase != "opening" || w.ec2.cloud.Abandoned(one):
-			err := w.ec2.cloud.Unname(ctx, m, one.Preview)
-			if err == nil { // else the next one tries again
-				err = w.ec2.cloud.Leave(ctx, m, one.Preview)
-			}
-			errs = append(errs, err)
+			errs = append(errs, w.ec2.cloud.Vacate(ctx, m, one.Preview))
 		}
 	}
 	return done, errors.Join(errs...)

@@ -72,7 +72,11 @@ func (v *previewSources) missing(ctx context.Context, scope compose.Scope, may f
 	var bring []string
 	for _, one := range scope.Images {
 		image, ok := here.Images[one.Ref]
-		if _, has := there.Images[one.Ref]; !ok || has || image.Platform != there.Engine.OS+"/"+there.Engine.Arch {
+		if _, has := there.Images[one.Ref]; !ok || has {
+			continue
+		}
+		if on := there.Engine.OS + "/" + there.Engine.Arch; image.Platform != on {
+			v.say(fmt.Sprintf("image %s is on this machine for %s alone, and not brought to the preview's, which is %s", one.Ref, image.Platform, on))
 			continue
 		}
 		if may != nil {

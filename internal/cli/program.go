@@ -34,12 +34,14 @@ func programOn(ctx context.Context, s Streams, e *engine.Engine) (ref string, er
 // programFor is the image of this program, and the file that goes into it. Where there is no file that can run in a container, as on a Mac, it is
 // the image of this very version that a bundle brought, and no file.
 func programFor(ctx context.Context, s Streams, e *engine.Engine) (ref, file string, err error) {
-	if files, filesErr := programFiles(s); filesErr == nil && len(files) > 1 { // one for each machine
+	if files := filepath.SplitList(s.getenv("STRAKE_PROGRAM")); len(files) > 1 || len(files) == 1 && runtime.GOOS == "linux" { // one for each machine, or one beside this very program
 		state, err := e.Observe(ctx, compose.Scope{})
 		if err != nil {
 			return "", "", err
 		}
-		return programOf(s, "linux/"+state.Engine.Arch)
+		if ref, file, err = programOf(s, "linux/"+state.Engine.Arch); err == nil || len(files) > 1 {
+			return ref, file, err
+		}
 	}
 	if ref, file, err = ownImage(s); err == nil {
 		return ref, file, nil

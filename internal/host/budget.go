@@ -82,7 +82,7 @@ func (c *Cloud) settle(ctx context.Context, m Machine) (Machine, error) {
 	for _, other := range all {
 		switch {
 		case !other.Live():
-		case other.Preview == m.Preview && other.Lease == m.Lease && other.ID < first.ID:
+		case other.Preview == m.Preview && other.Lease == m.Lease && byAge(other, first) < 0: // who was first may have looked before there was another
 			first = other
 		case other.Preview != m.Preview && byAge(other, m) < 0:
 			before = append(before, other)

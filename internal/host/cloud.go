@@ -31,6 +31,8 @@ type Options struct {
 	Idle   time.Duration // how long a machine that previews share may be empty; 0: until its lease ends
 	// From is the address under which this machine reaches others: SSH is let in from there alone.
 	From func(ctx context.Context) (netip.Addr, error)
+	// Runs is an error where strake has nothing that runs on machines of an architecture, in Go's words such as arm64: none of these is launched. nil is none.
+	Runs func(arch string) error
 	// Alive is whether an owner may still be at work.
 	Alive func(compose.Owner) bool
 	Now   func() time.Time
@@ -91,6 +93,8 @@ func explain(doing string, err error) error {
 		next = "AWS takes no more calls for a moment; run it again, it goes on where it was"
 	case code == "VcpuLimitExceeded", code == "InstanceLimitExceeded", code == "MaxSpotInstanceCountExceeded":
 		next = "close previews that nobody needs, or ask AWS for a higher quota of EC2"
+	case isProfile(err):
+		next = "make that instance profile, or name another one in x-strake.previews.ec2.profile"
 	case code == "" && strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "no EC2 IMDS role found"):
 		next = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 	}

@@ -82,6 +82,9 @@ type Machine struct {
 // Live is whether the instance is there, or will be, and may cost money.
 func (m Machine) Live() bool { return m.State != "terminated" && m.State != "shutting-down" }
 
+// Still is whether the instance stands still, or is about to.
+func (m Machine) Still() bool { return m.State == "stopped" || m.State == "stopping" }
+
 // ownerText is an owner as tags hold it.
 // Source: AWS Systems Manager API, Tag: letters, digits, white space and _.:/=+-@.
 func ownerText(o compose.Owner) string {

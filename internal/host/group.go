@@ -36,6 +36,9 @@ func (c *Cloud) group(ctx context.Context, vpc, preview string, lease int, tags 
 		if g, err = c.groupNamed(ctx, vpc, name); err != nil {
 			return "", err
 		}
+		if err := c.takeUp(ctx, g, tags); err != nil {
+			return "", err
+		}
 	default:
 		return "", explain("make security group "+name, err)
 	}
@@ -47,6 +50,17 @@ func (c *Cloud) group(ctx context.Context, vpc, preview string, lease int, tags 
 		return id, c.open(ctx, id, sshPort, "strake", everybody()...)
 	}
 	return id, nil
+}
+
+// takeUp has a group that is there be that of who opens the preview now, for whom no Sweep takes it away: whoever made it may be gone.
+// Source: Amazon EC2 API, CreateTags.
+func (c *Cloud) takeUp(ctx context.Context, g types.SecurityGroup, tags map[string]string) error {
+	all := []types.Tag{{Key: aws.String(TagSince), Value: aws.String(tags[TagSince])}}
+	if c.isDead(tagsOf(g.Tags)[TagOwner]) {
+		all = append(all, types.Tag{Key: aws.String(TagOwner), Value: aws.String(tags[TagOwner])})
+	}
+	_, err := c.ec2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{aws.ToString(g.GroupId)}, Tags: all})
+	return explain("take up security group "+aws.ToString(g.GroupName), err)
 }
 
 const sshPort = 22

@@ -59,7 +59,7 @@ const privateEnd = "-----END OPENSSH PRIVATE KEY-----\n"
 // where it is not there. Of two who make it one's is kept, and both have that.
 // Source: AWS Systems Manager API, GetParameter, PutParameter: without Overwrite the second is ParameterAlreadyExists.
 func (c *Cloud) keep(ctx context.Context, name string, tags map[string]string) (keyPair, error) {
-	for {
+	for wait := (&pauses{longest: longestPauseAWS}); ; {
 		found, err := c.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
 		if err == nil {
 			if text := aws.ToString(found.Parameter.Value); strings.Contains(text, "PRIVATE KEY") {
@@ -85,6 +85,9 @@ func (c *Cloud) keep(ctx context.Context, name string, tags map[string]string) (
 		}
 		if codeOf(err) != "ParameterAlreadyExists" {
 			return keyPair{}, explain("keep a key in parameter "+name, err)
+		}
+		if err := wait.pass(ctx); err != nil {
+			return keyPair{}, err
 		}
 	}
 }

@@ -71,8 +71,16 @@ func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
 	if err != nil {
 		return Machine{}, err
 	}
-	if m, ok := Of(all, l.Preview); ok {
-		return c.adopt(ctx, l, m)
+	if m, ok := Holding(all, l.Preview); ok && m.Preview != l.Preview {
+		return c.rejoin(ctx, m, l)
+	} else if ok {
+		m, err := c.adopt(ctx, l, m)
+		if died := (*diedError)(nil); !errors.As(err, &died) {
+			return m, err
+		}
+		if all, err = c.Machines(ctx); err != nil { // without it
+			return m, err
+		}
 	}
 	if err := affords(all, c.Budget, c.Settings); err != nil {
 		return Machine{}, err
@@ -226,7 +234,7 @@ func (c *Cloud) attempts(places []place) (all []attempt) {
 // run asks for a machine, and returns it when it has an address.
 func (c *Cloud) run(ctx context.Context, l Lease, lease int, a attempt, in *ec2.RunInstancesInput) (Machine, error) {
 	in.ClientToken = aws.String(c.token(l.Preview, lease, a))
-	out, err := c.ec2.RunInstances(ctx, in, func(o *ec2.Options) { o.Retryer = elsewhere{o.Retryer} })
+	out, err := c.runHeard(ctx, in)
 	var m Machine
 	switch {
 	case err == nil && len(out.Instances) == 1:
@@ -247,6 +255,27 @@ func (c *Cloud) run(ctx context.Context, l Lease, lease int, a attempt, in *ec2.
 	}
 	c.note("machine %s: %s", m.ID, a)
 	return c.awake(ctx, m)
+}
+
+// profilePatience is how long it is waited for an instance profile that may just have been made.
+const profilePatience = 15 * time.Second
+
+// runHeard asks for a machine, again while AWS has not heard of its group or its profile.
+// Source: Amazon EC2 API, RunInstances.
+func (c *Cloud) runHeard(ctx context.Context, in *ec2.RunInstancesInput) (out *ec2.RunInstancesOutput, err error) {
+	begin := time.Now()
+	waitErr := until(ctx, func() (bool, error) {
+		out, err = c.ec2.RunInstances(ctx, in, func(o *ec2.Options) { o.Retryer = elsewhere{o.Retryer} })
+		took := time.Since(begin)
+		return !(codeOf(err) == "InvalidGroup.NotFound" && took < heardPatience || isProfile(err) && took < profilePatience), nil
+	})
+	return out, cmp.Or(err, waitErr)
+}
+
+// isProfile is whether there is no instance profile of the name that the settings have.
+// Source: Amazon EC2 User Guide, IAM roles: it takes some seconds until EC2 knows a new one.
+func isProfile(err error) bool {
+	return codeOf(err) == "InvalidParameterValue" && strings.Contains(err.Error(), "iamInstanceProfile")
 }
 
 // withToken is the machine that was launched with a token. AWS may not show it for a moment.
@@ -308,7 +337,7 @@ func gibibytes(n compose.Bytes) int32 { return int32((n + 1<<30 - 1) >> 30) }
 func isElsewhere(err error) bool {
 	var died *diedError
 	return isQuota(err) || errors.As(err, &died) && strings.Contains(died.reason, "capacity") || slices.Contains([]string{"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity", "InsufficientFreeAddressesInSubnet", "Unsupported",
-		"SpotMaxPriceTooLow"}, codeOf(err))
+		"SpotMaxPriceTooLow", "InvalidSubnetID.NotFound"}, codeOf(err))
 }
 
 // isQuota is whether the account may have no more machines of this market.

@@ -1,7 +1,10 @@
 package host
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,10 +53,7 @@ func (c *Cloud) machines(ctx context.Context, filters ...types.Filter) ([]Machin
 		return page.NextToken, nil
 	})
 	slices.SortFunc(all, func(a, b Machine) int {
-		if n := strings.Compare(a.Preview, b.Preview); n != 0 {
-			return n
-		}
-		return a.Lease - b.Lease
+		return cmp.Or(strings.Compare(a.Preview, b.Preview), a.Lease-b.Lease, byAge(a, b))
 	})
 	return all, err
 }
@@ -89,14 +89,27 @@ func (c *Cloud) machineOf(i types.Instance) Machine {
 	return m
 }
 
-// Of is the live machine of a preview; ok is false where there is none. Of several, which cannot be, it is the newest.
-func Of(all []Machine, preview string) (m Machine, ok bool) {
-	for _, one := range all {
-		if one.Preview == preview && one.Live() && (!ok || one.Lease > m.Lease) {
+// Holding is the live machine that has a preview: its own, of several, which cannot be for long, that of the newest lease and of those who was first; else one
+// that it shares. ok is false where there is none.
+func Holding(all []Machine, preview string) (m Machine, ok bool) {
+	for _, one := range slices.SortedFunc(slices.Values(all), byAge) {
+		_, shares := one.Share(preview)
+		own := one.Preview == preview && (m.Preview != preview || one.Lease > m.Lease)
+		if one.Live() && (own || shares && !ok) {
 			m, ok = one, true
 		}
 	}
 	return m, ok
+}
+
+// Taken is the last machine that had a preview, and why AWS ended it; "" where that did not happen.
+func Taken(all []Machine, preview string) (last Machine, why string) {
+	for _, m := range all {
+		if _, shares := m.Share(preview); (m.Preview == preview || shares) && !m.Live() && m.Launched.After(last.Launched) {
+			last = m
+		}
+	}
+	return last, last.Gone()
 }
 
 func tagsOf(tags []types.Tag) map[string]string {
@@ -114,6 +127,42 @@ func timeOf(text string) time.Time {
 		return time.Time{}
 	}
 	return t.UTC()
+}
+
+// heardPatience is how long AWS may take until all of its servers have heard of what was just made or written.
+// Source: Amazon EC2 API Reference, Eventual consistency.
+const heardPatience = time.Minute
+
+// seen are machines when it is seen of all of them what was just written; those that are gone are left out.
+func (c *Cloud) seen(ctx context.Context, ids []string, written func(Machine) bool) (all []Machine, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, heardPatience, errors.New("AWS does not show what was written"))
+	defer cancel()
+	err = until(ctx, func() (done bool, err error) {
+		all, err = c.machines(ctx, filterOf("instance-id", ids...))
+		all = slices.DeleteFunc(all, func(m Machine) bool { return !m.Live() })
+		return !slices.ContainsFunc(all, func(m Machine) bool { return !written(m) }), err
+	})
+	if err != nil {
+		err = fmt.Errorf("look at %s: %w", strings.Join(ids, ", "), err)
+	}
+	return all, err
+}
+
+// own writes down who is at a machine, and is the machine when that, or who came after, is seen. Who says of a machine what contradicts that looks after it
+// has said so: so one of the two sees the other.
+func (c *Cloud) own(ctx context.Context, m Machine, by compose.Owner) (Machine, error) {
+	before := m.owner
+	if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(by)}); err != nil {
+		return m, err
+	}
+	all, err := c.seen(ctx, []string{m.ID}, func(m Machine) bool { return m.owner == ownerText(by) || m.owner != before })
+	if err != nil {
+		return m, err
+	}
+	if len(all) == 0 {
+		return m, &diedError{m.ID, "it is gone"}
+	}
+	return all[0], nil
 }
 
 // Mark writes down what has become of a machine's preview. Tags without a value are left as they are.

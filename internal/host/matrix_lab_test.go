@@ -4,6 +4,7 @@ package host_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -103,32 +104,54 @@ func TestOpenAndClose_LeaveNothingWhateverFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls := f.Calls()
-	type cell struct{ call, harm int }
-	var cells []cell
-	for i := range calls {
-		for j := range harms() {
-			cells = append(cells, cell{i, j})
-		}
-	}
-	rand.New(rand.NewPCG(1, 2)).Shuffle(len(cells), func(i, j int) { cells[i], cells[j] = cells[j], cells[i] })
-	cells = cells[:lab.Count(20, uint64(len(cells)))]
-	green := map[int]int{}
-	for n, at := range cells {
-		if tryHarm(t, f, calm, calls, at.call, harms()[at.harm], n) {
-			green[at.call]++
-		}
+	matrix(t, calls, 1, func(call int, h harm, n int) bool {
+		green := tryHarm(t, f, calm, calls, call, h, n)
 		isEmpty(t, calm, "other")
-	}
+		return green
+	})
 	if said := recordsIn(t, a, zone); len(said) > 0 {
 		t.Errorf("the zone still has %q", said)
 	}
 	left, err := calm.Machines(t.Context())
-	if m, ok := host.Of(left, "other"); err != nil || !ok || m.ID != other.ID || m.State != "running" {
+	if m, ok := host.Holding(left, "other"); err != nil || !ok || m.ID != other.ID || m.State != "running" {
 		t.Errorf("the other preview's machine is %+v, %v, want %s running", m, err, other.ID)
 	}
-	for i, call := range calls {
-		t.Logf("%2d  %-8s %-32s %d green", i+1, call.Service, call.Action, green[i])
+}
+
+// matrix does harms to calls: each to each in the soak, else twenty that are drawn. try does one and says whether all is as it should be after it. What came of
+// each is printed: + where it is, - where it is not, and . where it was not drawn.
+func matrix(t *testing.T, calls []awslab.Call, seed uint64, try func(call int, h harm, n int) bool) {
+	t.Helper()
+	all := harms()
+	type cell struct{ call, harm int }
+	var cells []cell
+	for i := range calls {
+		for j := range all {
+			cells = append(cells, cell{i, j})
+		}
 	}
+	rand.New(rand.NewPCG(seed, 2)).Shuffle(len(cells), func(i, j int) { cells[i], cells[j] = cells[j], cells[i] })
+	cells = cells[:lab.Count(20, uint64(len(cells)))]
+	became, green := map[cell]string{}, 0
+	for n, at := range cells {
+		if became[at] = "-"; try(at.call, all[at.harm], n) {
+			became[at] = "+"
+			green++
+		}
+	}
+	names := ""
+	for j, h := range all {
+		names += fmt.Sprintf("  %d %s", j+1, h.name)
+	}
+	text := fmt.Sprintf("%d of %d cells are green of %d calls x %d harms:%s\n", green, len(cells), len(calls), len(all), names)
+	for i, call := range calls {
+		text += fmt.Sprintf("%3d  %-9s %-45s", i+1, call.Service, call.Action)
+		for j := range all {
+			text += " " + cmp.Or(became[cell{i, j}], ".")
+		}
+		text += "\n"
+	}
+	t.Log(text)
 }
 
 // tryHarm does a harm to one of the calls of an open and a close, and then goes on as people do: every other time with the same command again, else
@@ -142,7 +165,7 @@ func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Ca
 	}
 	if n%2 == 0 {
 		all, err := calm.Machines(t.Context())
-		if m, ok := host.Of(all, preview); err == nil && ok && m.Phase == "closing" { // an open says that the close has to be ended first
+		if m, ok := host.Holding(all, preview); err == nil && ok && m.Phase == "closing" { // an open says that the close has to be ended first
 			_, err = calm.End(t.Context(), preview)
 		}
 		if err != nil {
@@ -159,7 +182,7 @@ func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Ca
 		return false
 	}
 	all, machines, err := calm.Things(t.Context())
-	if m, ok := host.Of(machines, preview); ok && m.Phase == "ready" { // its close did not begin, and it lives
+	if m, ok := host.Holding(machines, preview); ok && m.Phase == "ready" { // its close did not begin, and it lives
 		_, err := calm.End(t.Context(), preview)
 		return err == nil
 	}
@@ -175,13 +198,7 @@ func tryHarm(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []awslab.Ca
 // it did not end as the harm says.
 func harmed(t *testing.T, f *awslab.Faults, calls []awslab.Call, call int, h harm, variable string) (fault awslab.Fault, out *bytes.Buffer, ok bool) {
 	t.Helper()
-	fault, out = h.fault, &bytes.Buffer{}
-	fault.Service, fault.Action = calls[call].Service, calls[call].Action
-	for _, before := range calls[:call+1] {
-		if before.Service == fault.Service && before.Action == fault.Action {
-			fault.Call++
-		}
-	}
+	fault, out = faultAt(calls, call, h.fault), &bytes.Buffer{}
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(append(os.Environ(), f.Environ()...), variable)
 	started := make(chan *os.Process, 1)
@@ -211,4 +228,15 @@ func harmed(t *testing.T, f *awslab.Faults, calls []awslab.Call, call int, h har
 		return fault, out, false
 	}
 	return fault, out, true
+}
+
+// faultAt is a fault of one of the calls that something makes.
+func faultAt(calls []awslab.Call, call int, fault awslab.Fault) awslab.Fault {
+	fault.Service, fault.Action = calls[call].Service, calls[call].Action
+	for _, before := range calls[:call+1] {
+		if before.Service == fault.Service && before.Action == fault.Action {
+			fault.Call++
+		}
+	}
+	return fault
 }

@@ -6,11 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/strake-dev/strake/compose"
-	"github.com/strake-dev/strake/fixtures/lab"
 	"github.com/strake-dev/strake/fixtures/lab/awslab"
 	"github.com/strake-dev/strake/internal/host"
 )
@@ -22,7 +20,7 @@ func sleepAndWake(ctx context.Context, c *host.Cloud, preview string) error {
 	if err != nil {
 		return err
 	}
-	m, ok := host.Of(all, preview)
+	m, ok := host.Holding(all, preview)
 	if !ok {
 		return errors.New("there is no machine of " + preview)
 	}
@@ -51,24 +49,7 @@ func TestSleepAndWake_LeaveNothingUncoveredWhateverFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls := f.Calls()
-	type cell struct{ call, harm int }
-	var cells []cell
-	for i := range calls {
-		for j := range harms() {
-			cells = append(cells, cell{i, j})
-		}
-	}
-	rand.New(rand.NewPCG(3, 4)).Shuffle(len(cells), func(i, j int) { cells[i], cells[j] = cells[j], cells[i] })
-	cells = cells[:lab.Count(20, uint64(len(cells)))]
-	green := map[int]int{}
-	for n, at := range cells {
-		if tryHarmOfSleep(t, f, calm, calls, at.call, harms()[at.harm], n) {
-			green[at.call]++
-		}
-	}
-	for i, call := range calls {
-		t.Logf("%2d  %-9s %-20s %d green", i+1, call.Service, call.Action, green[i])
-	}
+	matrix(t, calls, 3, func(call int, h harm, n int) bool { return tryHarmOfSleep(t, f, calm, calls, call, h, n) })
 }
 
 // launchReady is the machine of a preview that is ready.
@@ -102,7 +83,7 @@ func tryHarmOfSleep(t *testing.T, f *awslab.Faults, calm *host.Cloud, calls []aw
 		for _, thing := range all {
 			scheduled = scheduled || thing.Kind == host.KindSchedule && thing.Preview == preview
 		}
-		m, _ = host.Of(machines, preview)
+		m, _ = host.Holding(machines, preview)
 		return m, scheduled
 	}
 	if m, scheduled := now(); m.ID != launched.ID || m.State != "running" && m.State != "pending" && !scheduled {

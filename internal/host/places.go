@@ -23,9 +23,9 @@ type place struct{ subnet, vpc string }
 // places are the subnets of the settings, in their order, or those of the default VPC. All are of one VPC.
 // Source: Amazon EC2 API, DescribeSubnets.
 func (c *Cloud) places(ctx context.Context) ([]place, error) {
-	in := &ec2.DescribeSubnetsInput{SubnetIds: c.Settings.Subnets}
-	if len(c.Settings.Subnets) == 0 {
-		in.Filters = []types.Filter{filterOf("default-for-az", "true")}
+	in := &ec2.DescribeSubnetsInput{Filters: []types.Filter{filterOf("default-for-az", "true")}}
+	if named := c.Settings.Subnets; len(named) > 0 { // with a filter, as by their IDs none is shown where one is gone
+		in.Filters = []types.Filter{filterOf("subnet-id", named...)}
 	}
 	var all []place
 	err := pages(func(token *string) (*string, error) {
@@ -41,6 +41,14 @@ func (c *Cloud) places(ctx context.Context) ([]place, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if named := c.Settings.Subnets; len(all) == 0 && len(named) > 0 {
+		return nil, &compose.HintedError{Err: fmt.Errorf("there is no subnet %s in %s", strings.Join(named, ", "), c.Settings.Region), Next: "name others in x-strake.previews.ec2.subnets"}
+	}
+	for _, name := range c.Settings.Subnets {
+		if !slices.ContainsFunc(all, func(p place) bool { return p.subnet == name }) {
+			c.note("subnet %s is not there: going on with the others", name)
+		}
 	}
 	if len(all) == 0 {
 		return nil, &compose.HintedError{Err: errors.New("there is no default VPC with a subnet in " + c.Settings.Region), Next: "name subnets in x-strake.previews.ec2.subnets"}
@@ -69,10 +77,15 @@ func (c *Cloud) images(ctx context.Context) (map[string]bootImage, error) {
 		return nil, explain("look at the images that machines boot", err)
 	}
 	all := map[string]bootImage{}
-	for kind, id := range ids {
+	for _, kind := range c.Settings.Types {
+		id := ids[kind]
 		for _, i := range out.Images {
-			if aws.ToString(i.ImageId) == id {
-				all[kind] = bootImage{id, aws.ToString(i.RootDeviceName)}
+			if aws.ToString(i.ImageId) != id {
+				continue
+			}
+			all[kind] = bootImage{id, aws.ToString(i.RootDeviceName)}
+			if err := c.runsOn(kind, i.Architecture); err != nil {
+				return nil, err
 			}
 		}
 		if all[kind].root == "" {
@@ -80,6 +93,19 @@ func (c *Cloud) images(ctx context.Context) (map[string]bootImage, error) {
 		}
 	}
 	return all, nil
+}
+
+// runsOn is an error where strake has nothing that runs on machines of a type, which boot an image of an architecture: it is better known before one costs
+// something.
+func (c *Cloud) runsOn(kind string, arch types.ArchitectureValues) error {
+	name := map[types.ArchitectureValues]string{types.ArchitectureValuesX8664: "amd64", types.ArchitectureValuesArm64: "arm64"}[arch]
+	if c.Runs == nil || name == "" {
+		return nil
+	}
+	if err := c.Runs(name); err != nil {
+		return fmt.Errorf("machines of type %s are %s: %w", kind, name, err)
+	}
+	return nil
 }
 
 // imageIDs are the ids of the images that machines boot, by type.

@@ -68,7 +68,7 @@ func grants() []grant {
 		{sid: "TagWhatIsMade", service: "ec2", actions: []string{"CreateTags"}, resource: []string{"instance/*", "volume/*", "network-interface/*", "security-group/*"}, tagged: tagMade,
 			made: []string{"RunInstances", "CreateSecurityGroup"}},
 		{sid: "Keep", service: "ec2", actions: []string{"CreateTags", "StartInstances", "TerminateInstances"}, resource: []string{"instance/*"}, tagged: tagThere},
-		{sid: "LetIn", service: "ec2", actions: []string{"AuthorizeSecurityGroupIngress", "DeleteSecurityGroup", "RevokeSecurityGroupIngress", "UpdateSecurityGroupRuleDescriptionsIngress"},
+		{sid: "LetIn", service: "ec2", actions: []string{"AuthorizeSecurityGroupIngress", "CreateTags", "DeleteSecurityGroup", "RevokeSecurityGroupIngress", "UpdateSecurityGroupRuleDescriptionsIngress"},
 			resource: []string{"security-group/*"}, tagged: tagThere},
 		{sid: "RemoveDisks", service: "ec2", actions: []string{"DeleteVolume"}, resource: []string{"volume/*"}, tagged: tagThere},
 		{sid: "RemoveInterfaces", service: "ec2", actions: []string{"DeleteNetworkInterface"}, resource: []string{"network-interface/*"}, tagged: tagThere},

@@ -58,7 +58,7 @@ func TestReach_AMachineThatEndsByItself(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, ok := host.Of(all, "pr-1"); !ok {
+				if _, ok := host.Holding(all, "pr-1"); !ok {
 					break
 				}
 				if time.Now().After(deadline) {

@@ -98,7 +98,7 @@ func TestPoint_WritesWhoseANameIsAndGoesWithIt(t *testing.T) {
 		}) {
 		t.Errorf("after Point the zone has %q, want both names and whose they are", said)
 	}
-	m, _ = host.Of(machinesOf(t, c), "pr-1")
+	m, _ = host.Holding(machinesOf(t, c), "pr-1")
 	if change, err := c.Point(t.Context(), m, m.Preview, []string{main, api}); err != nil || change != (host.Change{}) {
 		t.Errorf("the same Point again = %v, %v, want nothing changed", change, err)
 	}
@@ -183,7 +183,7 @@ func TestFollow_LeadsToTheAddressThatTheMachineHasNow(t *testing.T) {
 	before := m
 	before.Address = "192.0.2.9"
 	point(t, c, before, name)
-	m, _ = host.Of(machinesOf(t, c), "pr-1")
+	m, _ = host.Holding(machinesOf(t, c), "pr-1")
 	if err := c.Follow(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestFollow_LeadsToTheAddressThatTheMachineHasNow(t *testing.T) {
 	if said := recordsIn(t, a, zone); len(said) != 1 || !strings.HasPrefix(said[0], "_strake."+name) {
 		t.Errorf("after Unpoint the zone has %q, want whose the name is and no address", said)
 	}
-	m, _ = host.Of(machinesOf(t, c), "pr-1")
+	m, _ = host.Holding(machinesOf(t, c), "pr-1")
 	if err := c.Follow(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,8 @@ func (e *LeftError) Error() string {
 // Hint is how to go on.
 func (e *LeftError) Hint() string { return "run strake preview sync, which goes on with it" }
 
-// End removes all that is there of the leases of a preview, and looks that it is gone. *LeftError is returned where something stays.
+// End removes all that is there of the leases of a preview, and looks that it is gone. *LeftError is returned where something stays. Of a machine that AWS took
+// back it is said that it was closed, so that nobody hears of it any more.
 func (c *Cloud) End(ctx context.Context, preview string) (Receipt, error) {
 	return c.end(ctx, func(t Thing) bool { return t.Preview == preview })
 }
@@ -60,36 +61,66 @@ func (c *Cloud) Remove(ctx context.Context, some []Thing) (Receipt, error) {
 
 // end removes what is meant of all that is there.
 func (c *Cloud) end(ctx context.Context, meant func(Thing) bool) (Receipt, error) {
-	var done Receipt
-	for range 4 { // what a machine left behind is seen when the machine is gone
+	return c.removeAll(ctx, func(ctx context.Context) ([]Thing, error) {
 		all, machines, err := c.Things(ctx)
 		if err != nil {
-			return done, err
+			return nil, err
 		}
 		mine := slices.DeleteFunc(all, func(t Thing) bool { return !meant(t) })
-		if done.Left = mine; len(mine) == 0 {
-			return done, nil
-		}
 		for _, m := range machines { // whoever finds it then goes on
 			if m.Live() && slices.ContainsFunc(mine, func(t Thing) bool { return t.ID == m.ID }) {
 				if err := c.Mark(ctx, m, map[string]string{TagState: "closing"}); err != nil {
-					return done, err
+					return mine, err
+				}
+			}
+			if m.Gone() != "" && meant(Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease}) {
+				if err := c.Mark(ctx, m, map[string]string{TagState: "closing"}); err != nil {
+					c.note("machine %s, which is gone: %v", m.ID, err) // AWS forgets it soon
 				}
 			}
 		}
+		return mine, nil
+	})
+}
+
+// removeAll removes what list says, and asks it again until it says nothing: what a machine left behind is seen when the machine is gone, and a machine that
+// was just made may be seen after what it uses. *LeftError is returned where something stays.
+func (c *Cloud) removeAll(ctx context.Context, list func(context.Context) ([]Thing, error)) (done Receipt, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, endPatience, errors.New("AWS takes its time"))
+	defer cancel()
+	done.Removed = []Thing{}
+	for wait, first := (&pauses{longest: longestPauseAWS}), true; ; first = false {
+		mine, err := list(ctx)
+		done.Left = append([]Thing{}, mine...)
+		if err != nil || len(mine) == 0 {
+			return done, err
+		}
+		if !first {
+			if err := wait.pass(ctx); err != nil {
+				return done, errors.Join(err, &LeftError{done.Left})
+			}
+		}
 		some, err := c.remove(ctx, mine)
-		done.Removed, done.Left = append(done.Removed, some.Removed...), some.Left
-		if err != nil {
+		for _, t := range some.Removed {
+			if !slices.ContainsFunc(done.Removed, func(o Thing) bool { return o.Kind == t.Kind && o.ID == t.ID }) { // lists may show for a moment what is gone
+				done.Removed = append(done.Removed, t)
+			}
+		}
+		slices.SortStableFunc(done.Removed, func(a, b Thing) int { return slices.Index(kinds, a.Kind) - slices.Index(kinds, b.Kind) })
+		if done.Left = some.Left; err != nil {
+			if len(done.Left) > 0 {
+				err = errors.Join(err, &LeftError{done.Left})
+			}
 			return done, err
 		}
 	}
-	return done, &LeftError{done.Left}
 }
 
-// remove removes things, the names first and then the machines, and looks that they are gone.
+// mostRounds is how often it is tried to remove what is in use before it is looked again by what.
+const mostRounds = 6
+
+// remove removes things, the names first and then the machines, and looks that they are gone. Those that stay as they are in use are no error.
 func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, endPatience, errors.New("AWS takes its time"))
-	defer cancel()
 	done := Receipt{Removed: []Thing{}, Left: []Thing{}}
 	named, rest, unnameErr := c.unname(ctx, all)
 	done.Removed = append(done.Removed, named.Removed...)
@@ -99,6 +130,7 @@ func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
 	}
 	done.Left = append(done.Left, rest...)
 	var errs []error
+	round := 0
 	err := until(ctx, func() (bool, error) { // in rounds: what one waits for hinders no other
 		errs = nil
 		var left []Thing
@@ -112,16 +144,11 @@ func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
 			errs = append(errs, err)
 		}
 		done.Left = left
-		return len(left) == 0 || errors.Join(errs...) != nil, nil
+		round++
+		return len(left) == 0 || errors.Join(errs...) != nil || round == mostRounds, nil
 	})
-	if len(done.Left) > 0 {
-		errs = append(errs, err)
-	}
-	if errs, done.Left = append(errs, unnameErr), append(done.Left, named.Left...); len(done.Left) > 0 {
-		errs = append(errs, &LeftError{done.Left})
-	}
-	slices.SortStableFunc(done.Removed, func(a, b Thing) int { return slices.Index(kinds, a.Kind) - slices.Index(kinds, b.Kind) })
-	return done, errors.Join(errs...)
+	done.Left = append(done.Left, named.Left...)
+	return done, errors.Join(append(errs, err, unnameErr)...)
 }
 
 // terminate ends the machines of a list, and returns when they are gone.
@@ -190,16 +217,16 @@ type Wanted func(Machine) (why string)
 // interrupted, and whatever belongs to a lease without a machine. A listing that fails removes nothing. It closes SSH where an open left it open, and
 // has AWS end with their leases the machines that stand still.
 func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
-	all, machines, err := c.inventory(ctx, wanted)
-	if err != nil {
-		return Receipt{}, err
-	}
-	shutErr := c.shutStale(ctx, all)
-	leftover, err := c.spare(ctx, slices.DeleteFunc(slices.Clone(all), func(t Thing) bool { return t.Why == "" }))
-	if err != nil {
-		return Receipt{}, errors.Join(err, shutErr)
-	}
-	done, err := c.remove(ctx, leftover)
+	var all []Thing
+	var machines []Machine
+	var shutErr error
+	done, err := c.removeAll(ctx, func(ctx context.Context) (left []Thing, err error) {
+		if all, machines, err = c.inventory(ctx, wanted); err != nil {
+			return nil, err
+		}
+		shutErr = c.shutStale(ctx, all)
+		return c.spare(ctx, slices.DeleteFunc(slices.Clone(all), func(t Thing) bool { return t.Why == "" }))
+	})
 	noted, watchErr := c.watch(ctx, all, machines) // which may take its time
 	done.Noted = noted
 	return done, errors.Join(err, shutErr, watchErr)
@@ -230,10 +257,12 @@ func (c *Cloud) inventory(ctx context.Context, wanted Wanted) ([]Thing, []Machin
 		}
 		ended[leaseOf(m.Preview, m.Lease)] = why
 	}
-	left := map[string]bool{} // leases of which it is known that nobody is about to use them
+	left, busy := map[string]bool{}, map[string]bool{} // leases of which it is known that nobody is about to use them, or that somebody may be
 	for _, t := range all {
-		if c.isLeft(t) {
-			left[leaseOf(t.Preview, t.Lease)] = true
+		if lease := leaseOf(t.Preview, t.Lease); c.isLeft(t) {
+			left[lease] = true
+		} else if t.owner != "" {
+			busy[lease] = true
 		}
 	}
 	for i := range all {
@@ -249,7 +278,7 @@ func (c *Cloud) inventory(ctx context.Context, wanted Wanted) ([]Thing, []Machin
 		switch why, had := ended[lease]; {
 		case had:
 			t.Why = why
-		case left[lease]:
+		case left[lease] && !busy[lease]:
 			t.Why = "no machine came of it"
 		}
 	}
@@ -274,13 +303,18 @@ func (c *Cloud) ended(m Machine, wanted Wanted) string {
 		return "no preview has been on it for " + c.Idle.String()
 	case m.Shared(): // each preview on it is looked after by itself
 		return ""
-	case m.Phase == "opening" && c.isDead(m.owner):
+	case c.isInterrupted(m):
 		return "the command that opened it was interrupted"
 	}
 	if wanted == nil {
 		return ""
 	}
 	return wanted(m)
+}
+
+// isInterrupted is whether the command that opened a preview on a machine of its own is known to be gone.
+func (c *Cloud) isInterrupted(m Machine) bool {
+	return m.Phase == "opening" && !m.Shared() && c.isDead(m.owner)
 }
 
 // isDead is whether whoever owns something is known to be at work no more.

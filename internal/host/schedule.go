@@ -67,7 +67,7 @@ func (c *Cloud) scheduleOf(name string) (preview string, lease int, ok bool) {
 // which it is known that there may be a schedule.
 // Source: Amazon EventBridge Scheduler API, CreateSchedule, UpdateSchedule; its User Guide, Using universal targets.
 func (c *Cloud) schedule(ctx context.Context, m Machine) error {
-	if err := c.Mark(ctx, m, map[string]string{TagScheduled: m.Expires.Format(time.RFC3339)}); err != nil {
+	if err := c.Mark(ctx, m, map[string]string{TagScheduled: m.lasts().Format(time.RFC3339)}); err != nil {
 		return err
 	}
 	role, name := c.Settings.SchedulerRole, c.scheduleName(m.Preview, m.Lease)
@@ -79,7 +79,7 @@ func (c *Cloud) schedule(ctx context.Context, m Machine) error {
 		return err
 	}
 	target := &types.Target{Arn: aws.String("arn:" + partition(c.Settings.Region) + ":scheduler:::aws-sdk:ec2:terminateInstances"), RoleArn: &role, Input: aws.String(string(input))}
-	at := aws.String("at(" + m.Expires.UTC().Format("2006-01-02T15:04:05") + ")")
+	at := aws.String("at(" + m.lasts().UTC().Format("2006-01-02T15:04:05") + ")")
 	window := &types.FlexibleTimeWindow{Mode: types.FlexibleTimeWindowModeOff}
 	says := aws.String("end of the lease of preview " + m.Preview + " of " + c.Project + ", by strake")
 	_, err = c.scheduler.CreateSchedule(ctx, &scheduler.CreateScheduleInput{Name: &name, Description: says, ScheduleExpression: at, FlexibleTimeWindow: window, Target: target,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,19 +126,6 @@ func (m Machine) previews() []string {
 	return all
 }
 
-// Holding is the live machine that has a preview, its own or one that it shares; ok is false where there is none.
-func Holding(all []Machine, preview string) (m Machine, ok bool) {
-	if m, ok := Of(all, preview); ok && !m.Shared() {
-		return m, true
-	}
-	for _, m := range all {
-		if _, ok := m.Share(preview); ok && m.Live() {
-			return m, true
-		}
-	}
-	return Machine{}, false
-}
-
 // LaunchShared makes a machine be there on which a preview has a share, which is taken then, and returns it when it has an address: that on which it has one
 // already, else the first with room for it, else a new one. most is how many previews fit one. Its errors are those of Launch.
 //
@@ -160,7 +148,7 @@ func (c *Cloud) LaunchShared(ctx context.Context, l Lease, most int) (Machine, e
 		if l, _, err = c.continued(ctx, l, 0); err != nil {
 			return Machine{}, err
 		}
-		m, ok := roomIn(all, most)
+		m, ok := roomIn(all, most, c.Now())
 		if !ok {
 			box := l
 			box.Preview, box.Ends = freeID(all), time.Time{} // each preview has an end of its own
@@ -175,10 +163,10 @@ func (c *Cloud) LaunchShared(ctx context.Context, l Lease, most int) (Machine, e
 	return Machine{}, errors.New("machines that previews share fill faster than one more preview finds room")
 }
 
-// roomIn is the first machine that has room for one more preview.
-func roomIn(all []Machine, most int) (Machine, bool) {
+// roomIn is the first machine that has room for one more preview. One that somebody stopped is started for it, but for one that would end itself meanwhile.
+func roomIn(all []Machine, most int, now time.Time) (Machine, bool) {
 	i := slices.IndexFunc(all, func(m Machine) bool {
-		return m.Shared() && m.Live() && m.Phase != emptying && m.Phase != "closing" && len(m.Shares) < most
+		return m.Shared() && m.Live() && m.Phase != emptying && m.Phase != "closing" && len(m.Shares) < most && (!m.Still() || m.lasts().Sub(now) >= leastSleep)
 	})
 	if i < 0 {
 		return Machine{}, false
@@ -189,7 +177,7 @@ func roomIn(all []Machine, most int) (Machine, bool) {
 // freeID is the first ID that no machine has.
 func freeID(all []Machine) string {
 	for n := 1; ; n++ {
-		if _, taken := Of(all, sharedID+strconv.Itoa(n)); !taken {
+		if _, taken := Holding(all, sharedID+strconv.Itoa(n)); !taken {
 			return sharedID + strconv.Itoa(n)
 		}
 	}
@@ -202,6 +190,9 @@ func (c *Cloud) rejoin(ctx context.Context, m Machine, l Lease) (Machine, error)
 		if err := c.Tell(ctx, m, s); err != nil {
 			return m, err
 		}
+	}
+	if m.Still() { // somebody stopped it
+		return c.Wake(ctx, m, l.Owner)
 	}
 	return c.awake(ctx, m)
 }
@@ -256,6 +247,10 @@ func (c *Cloud) fits(ctx context.Context, m Machine, preview string, most int) (
 	waiting, cancel := context.WithTimeoutCause(ctx, crowdPatience, errCrowded)
 	defer cancel()
 	err = until(waiting, func() (done bool, err error) {
+		if _, seen := m.Share(preview); !seen { // AWS may not show for a moment what was just written
+			m, err = c.look(waiting, m)
+			return false, err
+		}
 		first := m.Shares[:min(most, len(m.Shares))]
 		mine := slices.ContainsFunc(first, func(s Share) bool { return s.Preview == preview })
 		if fits = mine && len(m.Shares) <= most; m.Phase == emptying || m.Phase == "closing" {
@@ -304,6 +299,32 @@ func (c *Cloud) Leave(ctx context.Context, m Machine, preview string) error {
 	return explain(fmt.Sprintf("give up the share of %s in machine %s", preview, m.ID), err)
 }
 
+// Vacate removes the names of a preview from a machine that it shares, and then gives up its share: who is cut off goes on with the next close or Sweep.
+func (c *Cloud) Vacate(ctx context.Context, m Machine, preview string) error {
+	if err := c.Unname(ctx, m, preview); err != nil {
+		return err
+	}
+	return c.Leave(ctx, m, preview)
+}
+
+// CloseShare closes a preview on a machine that it shares: it says so first, then inside removes what there is of it on the machine, then its names and its share
+// go, and what is left of leases of its own that it had before.
+func (c *Cloud) CloseShare(ctx context.Context, m Machine, preview string, inside func(context.Context) error) error {
+	share, _ := m.Share(preview)
+	share.Phase = "closing"
+	if err := c.Tell(ctx, m, share); err != nil {
+		return err
+	}
+	if err := inside(ctx); err != nil {
+		return err
+	}
+	if err := c.Vacate(ctx, m, preview); err != nil {
+		return err
+	}
+	_, err := c.End(ctx, preview)
+	return err
+}
+
 // isEmpty is whether nothing has been on a shared machine for so long that it has to go.
 func (c *Cloud) isEmpty(m Machine) bool {
 	if !m.Shared() || len(m.Shares) > 0 || c.Idle == 0 {
@@ -316,31 +337,38 @@ func (c *Cloud) isEmpty(m Machine) bool {
 	return c.Now().Sub(since) >= c.Idle
 }
 
-// spare takes out of what a Sweep found those shared machines, with what belongs to them, to which somebody came meanwhile: it says that it is about to
-// end them, and looks again. Who comes says so first, and looks then, so that one of the two sees the other.
+// spare takes out of what a Sweep found those machines, with what belongs to them, to which somebody came meanwhile: shared ones that are empty, and those
+// whose open was interrupted. It says that it is about to end them, and looks again when that is seen. Who comes says so first, and looks then, so that one
+// of the two sees the other.
 func (c *Cloud) spare(ctx context.Context, leftover []Thing) ([]Thing, error) {
-	var some []string
+	said := map[string]string{} // by machine
 	for _, t := range leftover {
-		if t.Kind == KindInstance && t.empty {
-			some = append(some, t.ID)
-			if err := c.Mark(ctx, Machine{ID: t.ID}, map[string]string{TagState: emptying}); err != nil {
+		if t.Kind == KindInstance && t.loose {
+			if said[t.ID] = "closing"; t.Previews != nil || strings.HasPrefix(t.Preview, sharedID) {
+				said[t.ID] = emptying
+			}
+			if err := c.Mark(ctx, Machine{ID: t.ID}, map[string]string{TagState: said[t.ID]}); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if len(some) == 0 {
+	if len(said) == 0 {
 		return leftover, nil
 	}
-	again, err := c.machines(ctx, filterOf("instance-id", some...))
+	again, err := c.seen(ctx, slices.Sorted(maps.Keys(said)), func(m Machine) bool { return m.Phase == said[m.ID] })
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range again {
-		if len(m.Shares) == 0 {
+		phase := "ready"
+		if !m.Shared() {
+			phase = "opening"
+		}
+		if m.Shared() && len(m.Shares) == 0 || !m.Shared() && c.isDead(m.owner) {
 			continue
 		}
 		leftover = slices.DeleteFunc(leftover, func(t Thing) bool { return leaseOf(t.Preview, t.Lease) == leaseOf(m.Preview, m.Lease) })
-		if err := c.Mark(ctx, m, map[string]string{TagState: "ready"}); err != nil {
+		if err := c.Mark(ctx, m, map[string]string{TagState: phase}); err != nil {
 			return nil, err
 		}
 	}

@@ -32,16 +32,28 @@ func TestRoomIn_IsTheFirstThatIsNotFull(t *testing.T) {
 	share := []Share{{Preview: "pr-1"}}
 	all := []Machine{{ID: "own", Preview: "pr-9", State: "running"}, {ID: "gone", Preview: "shared.1", State: "terminated"}, {ID: "ending", Preview: "shared.2", State: "running", Phase: emptying},
 		{ID: "full", Preview: "shared.3", State: "running", Shares: share}, {ID: "free", Preview: "shared.4", State: "running"}}
-	if m, ok := roomIn(all, 1); !ok || m.ID != "free" {
+	now := time.Now()
+	if m, ok := roomIn(all, 1, now); !ok || m.ID != "free" {
 		t.Errorf("roomIn = %s, %v, want free", m.ID, ok)
 	}
-	if m, ok := roomIn(all[:4], 1); ok {
+	if m, ok := roomIn(all[:4], 1, now); ok {
 		t.Errorf("roomIn of what is full = %s, want none", m.ID)
+	}
+	for _, left := range []time.Duration{time.Minute, time.Hour} {
+		stopped := []Machine{{ID: "stopped", Preview: "shared.5", State: "stopped", Expires: now.Add(left)}}
+		if _, ok := roomIn(stopped, 1, now); ok != (left > leastSleep) {
+			t.Errorf("roomIn of what stands still and ends in %s = %v, want it if it can be started before", left, ok)
+		}
 	}
 	if id := freeID(all); id != "shared.1" {
 		t.Errorf("freeID = %s, want shared.1, whose machine is gone", id)
 	}
 	if m, ok := Holding(all, "pr-1"); !ok || m.ID != "full" {
 		t.Errorf("Holding of pr-1 = %s, %v, want the machine that it shares", m.ID, ok)
+	}
+	own := append(all, Machine{ID: "second", Preview: "pr-1", Lease: 2, State: "running", Launched: now}, Machine{ID: "first", Preview: "pr-1", Lease: 2, State: "running", Launched: now.Add(-time.Minute)},
+		Machine{ID: "old", Preview: "pr-1", Lease: 1, State: "running"})
+	if m, ok := Holding(own, "pr-1"); !ok || m.ID != "first" {
+		t.Errorf("Holding of pr-1 = %s, %v, want its own machine of the newest lease, which was first", m.ID, ok)
 	}
 }

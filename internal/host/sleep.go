@@ -39,7 +39,8 @@ func (c *Cloud) Sleep(ctx context.Context, m Machine, by compose.Owner, quiet fu
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, sleepPatience, fmt.Errorf("machine %s does not stop within %s", m.ID, sleepPatience))
 	defer cancel()
-	if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(by)}); err != nil {
+	m, err := c.own(ctx, m, by)
+	if err != nil {
 		return m, err
 	}
 	if err := c.schedule(ctx, m); err != nil {
@@ -123,14 +124,33 @@ func (c *Cloud) Wake(ctx context.Context, m Machine, by compose.Owner) (Machine,
 	if m.Phase == "closing" {
 		return m, &compose.HintedError{Err: fmt.Errorf("preview %s is being closed, or its close was interrupted", m.Preview), Next: "run " + m.Removal() + ", and open it again"}
 	}
-	if (m.State == "stopped" || m.State == "stopping") && m.Expires.Sub(c.Now()) < leastSleep {
+	if m.Still() && m.lasts().Sub(c.Now()) < leastSleep {
 		return m, &compose.HintedError{Err: fmt.Errorf("the lease of preview %s ends at %s: its machine would end itself while it starts", m.Preview, m.Expires.Local().Format("2006-01-02 15:04")),
 			Next: "strake preview close " + m.Preview + ", and open makes it anew"}
 	}
-	if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(by)}); err != nil { // who began it may be gone
+	m, err := c.own(ctx, m, by) // who began it may be gone
+	if err != nil {
+		return m, err
+	}
+	if m, err = c.unended(ctx, m); err != nil {
 		return m, err
 	}
 	return c.awake(ctx, m)
+}
+
+// unended is a machine that a Sweep does not end. One that was about to, as nobody was at it, has seen by now that somebody is, or ends it.
+func (c *Cloud) unended(ctx context.Context, m Machine) (Machine, error) {
+	if m.Phase != "closing" {
+		return m, nil
+	}
+	all, err := c.seen(ctx, []string{m.ID}, func(m Machine) bool { return m.Phase != "closing" })
+	if err == nil && len(all) == 0 {
+		err = &diedError{m.ID, "another command ended it"}
+	}
+	if err != nil {
+		return m, err
+	}
+	return all[0], nil
 }
 
 // watch makes what sleeps be covered: a machine that stands still has a schedule, and one that was to sleep and whose command was interrupted does. It
@@ -147,7 +167,7 @@ func (c *Cloud) watch(ctx context.Context, all []Thing, machines []Machine) (not
 	}
 	var errs []error
 	for _, m := range machines {
-		still := m.State == "stopped" || m.State == "stopping"
+		still := m.Still()
 		left := m.State == "running" && m.Phase == "asleep" && c.isDead(m.owner)
 		if !still && !left || !covered[leaseOf(m.Preview, m.Lease)] {
 			continue

@@ -49,7 +49,7 @@ func TestSleep_MachineKeepsItsLeaseItself(t *testing.T) {
 			_, _ = c.Wake(t.Context(), m, whose()) // it may be gone before it has an address
 			until(t, "it ends itself", func() bool {
 				all, err := c.Machines(t.Context())
-				_, there := host.Of(all, "pr-1")
+				_, there := host.Holding(all, "pr-1")
 				return err == nil && !there
 			})
 		})

@@ -77,7 +77,7 @@ func TestSleep_IsEndedByItsScheduleAlone(t *testing.T) {
 	}
 	until(t, "its schedule ends it", func() bool {
 		all, err := c.Machines(t.Context())
-		_, there := host.Of(all, "pr-1")
+		_, there := host.Holding(all, "pr-1")
 		return err == nil && !there
 	})
 	if has(t, c, host.KindSchedule, "pr-1") {
@@ -273,7 +273,7 @@ func TestPark_GoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		all, err := c.Sleepers(t.Context(), machines)
-		if _, there := host.Of(machines, "pr-1"); err != nil || len(all) != want || there != (want == 0) {
+		if _, there := host.Holding(machines, "pr-1"); err != nil || len(all) != want || there != (want == 0) {
 			t.Errorf("without %s there is a machine: %v, and asleep are %+v, %v; want %d", action, there, all, err, want)
 		}
 		if _, err := c.End(t.Context(), "pr-1"); err != nil {

@@ -64,6 +64,39 @@ func (c *Cloud) Sleepers(ctx context.Context, machines []Machine) (all []Sleeper
 	return all, err
 }
 
+// Found is what there is of a preview: one of these, or nothing.
+type Found struct {
+	Machine Machine // that has it; "" is its ID where none does
+	Sleeper Sleeper // what is remembered of it where it sleeps without
+	// Last is the machine that it had last where AWS ended that, and Why says why; "" where it did not.
+	Last Machine
+	Why  string
+}
+
+// Find is what there is of a preview.
+func (c *Cloud) Find(ctx context.Context, preview string) (f Found, err error) {
+	all, err := c.Machines(ctx)
+	if err != nil {
+		return f, err
+	}
+	var ok bool
+	if f.Machine, ok = Holding(all, preview); ok {
+		return f, nil
+	}
+	sleepers, err := c.Sleepers(ctx, all)
+	if err != nil {
+		return f, err
+	}
+	for _, one := range sleepers {
+		if one.Preview == preview {
+			f.Sleeper = one
+			return f, nil
+		}
+	}
+	f.Last, f.Why = Taken(all, preview)
+	return f, nil
+}
+
 // Park ends the machine of a preview with all that belongs to it, and remembers the preview: it sleeps until it is opened again, with the data of its
 // seed, or its lease ends. Who is killed before the machine is being ended leaves it as it was; else a Sweep goes on.
 // Source: AWS Systems Manager API, PutParameter.

@@ -49,7 +49,7 @@ type Thing struct {
 	Previews []string `json:"previews,omitempty"`
 
 	owner   string
-	empty   bool                 // it goes only if nobody comes to it meanwhile
+	loose   bool                 // it goes only if nobody comes to it meanwhile
 	domain  string               // below which its lease has names
 	rules   []types.IpPermission // of a security group
 	named   *named               // of a record
@@ -89,7 +89,7 @@ func (c *Cloud) Things(ctx context.Context) ([]Thing, []Machine, error) {
 	var all []Thing
 	for _, m := range machines {
 		if m.State != "terminated" {
-			all = append(all, Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched, Hourly: m.Hourly, owner: m.owner, empty: c.isEmpty(m)})
+			all = append(all, Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease, State: m.State, Since: m.Launched, Hourly: m.Hourly, owner: m.owner, loose: c.isEmpty(m) || c.isInterrupted(m)})
 			if m.Shared() {
 				all[len(all)-1].Previews = m.previews()
 			}
