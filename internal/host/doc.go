@@ -31,7 +31,7 @@ const (
 	TagExpires = "dev.strake.expires" // the end of the lease, RFC 3339; on instances, as those below
 	TagEnds    = "dev.strake.ends"    // beyond which no lease goes, RFC 3339
 	TagCommit  = "dev.strake.commit"
-	TagState   = "dev.strake.state" // opening, ready, failed, asleep or closing; emptying of one that previews share
+	TagState   = "dev.strake.state" // opening, ready, failed, asleep or closing; emptying while a Sweep is about to end it
 	TagURL     = "dev.strake.url"
 	TagAttempt = "dev.strake.attempt" // how it was had: market/type/subnet, of which AWS forgets some when it is gone
 	// TagScheduled is when a schedule is to end it, RFC 3339: written before the schedule is made, and no once it was taken away.

@@ -220,12 +220,19 @@ func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
 	var all []Thing
 	var machines []Machine
 	var shutErr error
+	var first map[string]bool // the leases of what had to go when it was first looked
 	done, err := c.removeAll(ctx, func(ctx context.Context) (left []Thing, err error) {
 		if all, machines, err = c.inventory(ctx, wanted); err != nil {
 			return nil, err
 		}
-		shutErr = c.shutStale(ctx, all)
-		return c.spare(ctx, slices.DeleteFunc(slices.Clone(all), func(t Thing) bool { return t.Why == "" }))
+		left = slices.DeleteFunc(slices.Clone(all), func(t Thing) bool { return t.Why == "" || first != nil && !first[leaseOf(t.Preview, t.Lease)] })
+		if first == nil {
+			shutErr, first = c.shutStale(ctx, all), map[string]bool{}
+			for _, t := range left {
+				first[leaseOf(t.Preview, t.Lease)] = true
+			}
+		}
+		return c.spare(ctx, left)
 	})
 	noted, watchErr := c.watch(ctx, all, machines) // which may take its time
 	done.Noted = noted
@@ -314,7 +321,7 @@ func (c *Cloud) ended(m Machine, wanted Wanted) string {
 
 // isInterrupted is whether the command that opened a preview on a machine of its own is known to be gone.
 func (c *Cloud) isInterrupted(m Machine) bool {
-	return m.Phase == "opening" && !m.Shared() && c.isDead(m.owner)
+	return (m.Phase == "opening" || m.Phase == emptying) && !m.Shared() && c.isDead(m.owner)
 }
 
 // isDead is whether whoever owns something is known to be at work no more.

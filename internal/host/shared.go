@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +30,8 @@ const tagEmpty = "dev.strake.empty"
 // mostTag is the longest value of a tag. Source: Amazon EC2 User Guide, Tag restrictions.
 const mostTag = 256
 
-// emptying is the state of a machine that a Sweep is about to end, as nothing is on it. Who comes to it meanwhile goes elsewhere.
+// emptying is the state of a machine that a Sweep is about to end, as nothing is on it or nobody is at it any more. Who comes to a shared one meanwhile goes
+// elsewhere.
 const emptying = "emptying"
 
 // Share is a preview on a machine that it shares with others. Its JSON names are stable.
@@ -131,10 +131,16 @@ func (m Machine) previews() []string {
 //
 // Shares are taken by whoever writes them, and counted after: who came later to what is full goes on to the next.
 func (c *Cloud) LaunchShared(ctx context.Context, l Lease, most int) (Machine, error) {
+	left := map[string]bool{} // machines on which there was no room for it
 	for range 20 {
 		all, err := c.Machines(ctx)
 		if err != nil {
 			return Machine{}, err
+		}
+		for i, m := range all {
+			if left[m.ID] { // AWS may show for a moment the share that was given up
+				all[i].Shares = slices.DeleteFunc(slices.Clone(m.Shares), func(s Share) bool { return s.Preview == l.Preview })
+			}
 		}
 		switch m, ok := Holding(all, l.Preview); {
 		case ok && m.Shared():
@@ -148,7 +154,7 @@ func (c *Cloud) LaunchShared(ctx context.Context, l Lease, most int) (Machine, e
 		if l, _, err = c.continued(ctx, l, 0); err != nil {
 			return Machine{}, err
 		}
-		m, ok := roomIn(all, most, c.Now())
+		m, ok := roomIn(slices.DeleteFunc(slices.Clone(all), func(m Machine) bool { return left[m.ID] }), most, c.Now())
 		if !ok {
 			box := l
 			box.Preview, box.Ends = freeID(all), time.Time{} // each preview has an end of its own
@@ -159,6 +165,7 @@ func (c *Cloud) LaunchShared(ctx context.Context, l Lease, most int) (Machine, e
 		if m, ok, err = c.join(ctx, m, l, most); ok || err != nil {
 			return m, err
 		}
+		left[m.ID] = true
 	}
 	return Machine{}, errors.New("machines that previews share fill faster than one more preview finds room")
 }
@@ -212,6 +219,14 @@ func (c *Cloud) join(ctx context.Context, m Machine, l Lease, most int) (_ Machi
 	if errors.As(err, &died) {
 		return m, false, nil
 	}
+	if _, ok := m.Share(l.Preview); err == nil && !ok { // AWS may not show for a moment what was just written, and without it nobody knows who was first
+		var all []Machine
+		if all, err = c.seen(ctx, []string{m.ID}, func(m Machine) bool { _, ok := m.Share(l.Preview); return ok }); err == nil && len(all) == 0 {
+			return m, false, nil
+		} else if err == nil {
+			m = all[0]
+		}
+	}
 	if err != nil {
 		return m, false, errors.Join(err, leave())
 	}
@@ -247,10 +262,6 @@ func (c *Cloud) fits(ctx context.Context, m Machine, preview string, most int) (
 	waiting, cancel := context.WithTimeoutCause(ctx, crowdPatience, errCrowded)
 	defer cancel()
 	err = until(waiting, func() (done bool, err error) {
-		if _, seen := m.Share(preview); !seen { // AWS may not show for a moment what was just written
-			m, err = c.look(waiting, m)
-			return false, err
-		}
 		first := m.Shares[:min(most, len(m.Shares))]
 		mine := slices.ContainsFunc(first, func(s Share) bool { return s.Preview == preview })
 		if fits = mine && len(m.Shares) <= most; m.Phase == emptying || m.Phase == "closing" {
@@ -341,13 +352,11 @@ func (c *Cloud) isEmpty(m Machine) bool {
 // whose open was interrupted. It says that it is about to end them, and looks again when that is seen. Who comes says so first, and looks then, so that one
 // of the two sees the other.
 func (c *Cloud) spare(ctx context.Context, leftover []Thing) ([]Thing, error) {
-	said := map[string]string{} // by machine
+	var said []string
 	for _, t := range leftover {
 		if t.Kind == KindInstance && t.loose {
-			if said[t.ID] = "closing"; t.Previews != nil || strings.HasPrefix(t.Preview, sharedID) {
-				said[t.ID] = emptying
-			}
-			if err := c.Mark(ctx, Machine{ID: t.ID}, map[string]string{TagState: said[t.ID]}); err != nil {
+			said = append(said, t.ID)
+			if err := c.Mark(ctx, Machine{ID: t.ID}, map[string]string{TagState: emptying}); err != nil {
 				return nil, err
 			}
 		}
@@ -355,7 +364,7 @@ func (c *Cloud) spare(ctx context.Context, leftover []Thing) ([]Thing, error) {
 	if len(said) == 0 {
 		return leftover, nil
 	}
-	again, err := c.seen(ctx, slices.Sorted(maps.Keys(said)), func(m Machine) bool { return m.Phase == said[m.ID] })
+	again, err := c.seen(ctx, said, func(m Machine) bool { return m.Phase == emptying })
 	if err != nil {
 		return nil, err
 	}

@@ -138,19 +138,22 @@ func (c *Cloud) Wake(ctx context.Context, m Machine, by compose.Owner) (Machine,
 	return c.awake(ctx, m)
 }
 
-// unended is a machine that a Sweep does not end. One that was about to, as nobody was at it, has seen by now that somebody is, or ends it.
+// unended is a machine that a Sweep does not end. One that was about to, as nobody was at it, sees that somebody is, or ends it: else it was interrupted.
 func (c *Cloud) unended(ctx context.Context, m Machine) (Machine, error) {
-	if m.Phase != "closing" {
+	if m.Phase != emptying || m.Shared() {
 		return m, nil
 	}
-	all, err := c.seen(ctx, []string{m.ID}, func(m Machine) bool { return m.Phase != "closing" })
-	if err == nil && len(all) == 0 {
-		err = &diedError{m.ID, "another command ended it"}
-	}
-	if err != nil {
+	all, err := c.seen(ctx, []string{m.ID}, func(m Machine) bool { return m.Phase != emptying })
+	switch {
+	case err == nil && len(all) == 0:
+		return m, &diedError{m.ID, "another command ended it"}
+	case err == nil:
+		return all[0], nil
+	case ctx.Err() != nil:
 		return m, err
 	}
-	return all[0], nil
+	m.Phase = "opening"
+	return m, c.Mark(ctx, m, map[string]string{TagState: m.Phase})
 }
 
 // watch makes what sleeps be covered: a machine that stands still has a schedule, and one that was to sleep and whose command was interrupted does. It

@@ -70,7 +70,7 @@ func TestSleep_IsEndedByItsScheduleAlone(t *testing.T) {
 	a := awslab.Start(t)
 	c := sleepy(t, a, a.Environ(), -10*time.Minute)
 	l := leaseOf("pr-1", 1)
-	l.Expires = time.Now().Add(3 * time.Second)
+	l.Expires = time.Now().Add(15 * time.Second) // by when it sleeps
 	m := sleep(t, c, launch(t, c, l))
 	if !has(t, c, host.KindSchedule, "pr-1") {
 		t.Error("a machine that sleeps has no schedule")
