@@ -79,7 +79,12 @@ if ! command -v dockerd >/dev/null; then
 fi
 getent group docker >/dev/null || groupadd docker
 usermod -aG docker {{.User}}
-systemctl enable --now docker
+systemctl enable docker
+for n in 1 2 3 4 5; do # a small machine is busy while it boots, and its engine waits no longer than 15 s for containerd
+	systemctl start docker && break
+	[ $n -lt 5 ]
+	systemctl reset-failed docker 2>/dev/null || true
+done
 {{if .Idle}}systemctl daemon-reload
 systemctl enable --now strake-empty.timer
 {{end}}touch /var/lib/strake/ready
