@@ -109,8 +109,9 @@ type Sources interface {
 	Checkout(ctx context.Context, commit, generation string) (root string, err error)
 	// Load reads the project of such a folder as a preview may see it.
 	Load(ctx context.Context, root string, policy Policy) (*compose.Project, error)
-	// Supply brings to the engine what a project is made of and that engine cannot have otherwise, and says what it brought; "" is nothing.
-	Supply(ctx context.Context, p *compose.Project) (brought string, err error)
+	// Supply brings to the engine what the project of a commit is made of and is had otherwise than by building or pulling what it names, and says what it
+	// brought; "" is nothing.
+	Supply(ctx context.Context, commit string, p *compose.Project) (brought string, err error)
 	// Trees are the generations of a stack that have a folder here.
 	Trees(ctx context.Context, stack string) (generations []string, err error)
 	// Remove removes the folders of generations, and returns those that are still there.

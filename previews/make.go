@@ -110,7 +110,7 @@ func (op *opening) named(ctx context.Context) error {
 // images builds what is not there for this commit, and pulls what the file names and is missing.
 func (op *opening) images(ctx context.Context) error {
 	begun := op.m.Now()
-	brought, err := op.m.Sources.Supply(ctx, op.p)
+	brought, err := op.m.Sources.Supply(ctx, op.to.ID, op.p)
 	if err != nil {
 		return err
 	}

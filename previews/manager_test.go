@@ -174,7 +174,7 @@ func (s *sources) Load(ctx context.Context, root string, p previews.Policy) (*co
 	return compose.Load(ctx, compose.LoadOptions{Dir: root, Name: p.Project})
 }
 
-func (s *sources) Supply(context.Context, *compose.Project) (string, error) { return "", nil }
+func (s *sources) Supply(context.Context, string, *compose.Project) (string, error) { return "", nil }
 
 func (s *sources) Trees(_ context.Context, stack string) ([]string, error) {
 	entries, err := os.ReadDir(s.dir)

@@ -29,7 +29,13 @@ services:
 // releaseRepository is a repository with an origin whose commits are released to a registry.
 func releaseRepository(t *testing.T, e lab.Engine) repository {
 	t.Helper()
-	r := repository{stack: newStack(t, e, fmt.Sprintf(released, lab.Registry(t)))}
+	return releaseRepositoryAt(t, e, lab.Registry(t), released)
+}
+
+// releaseRepositoryAt is one whose file, which names the registry, is given.
+func releaseRepositoryAt(t *testing.T, e lab.Engine, registry, file string) repository {
+	t.Helper()
+	r := repository{stack: newStack(t, e, fmt.Sprintf(file, registry))}
 	r.environ = lab.Environ(t, e)
 	r.env = []string{"STRAKE_CACHE_DIR=" + t.TempDir(), "GIT_CONFIG_GLOBAL=" + filepath.Join(t.TempDir(), "gitconfig")}
 	if err := os.WriteFile(strings.TrimPrefix(r.env[1], "GIT_CONFIG_GLOBAL="), []byte("[user]\n\temail = ada@example.org\n\tname = Ada\n"), 0o600); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,6 +24,7 @@ type pushing struct {
 	engine  *engine.Engine
 	inputs  map[string]string // of all services that are built
 	build   release.Build
+	tree    *buildTree     // from which they are built; nil with files that are in no commit, which are where work is done
 	branch  string         // that is checked out
 	changes string         // files that are in no commit, as git lists them
 	there   *release.Build // what was recorded of this commit and is not whole any more
@@ -30,7 +32,7 @@ type pushing struct {
 
 // buildAndPush publishes the images of the commit that is checked out. Those that the registry has, of the commit, of another one with the same files or of an
 // earlier one that were built from the same, are not built again.
-func buildAndPush(ctx context.Context, s Streams, o buildOptions) error {
+func buildAndPush(ctx context.Context, s Streams, o buildOptions) (err error) {
 	if len(o.Services) > 0 || o.DryRun {
 		return usagef("say strake build --push alone", "--push publishes all images of a commit, so that one tag has them all")
 	}
@@ -40,11 +42,14 @@ func buildAndPush(ctx context.Context, s Streams, o buildOptions) error {
 	}
 	began := s.Now()
 	w := &pushing{releasing: r, streams: s, options: o}
+	defer func() {
+		closeUnused(w.engine)
+		err = errors.Join(err, w.tree.remove())
+	}()
 	done, err := w.begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeUnused(w.engine)
 	if !done {
 		if err := w.publish(ctx); err != nil {
 			return err
@@ -83,7 +88,17 @@ func (w *pushing) begin(ctx context.Context) (done bool, err error) {
 		first, _, _ := strings.Cut(strings.TrimSpace(w.changes), "\n")
 		return false, &release.PolicyError{Why: fmt.Sprintf("files are changed that are in no commit, such as %s", first), Next: "commit or stash them, or say --dirty for images that are never promoted"}
 	}
+	if w.build.PullRequest = w.options.PullRequest; w.build.PullRequest > 0 {
+		own, err := w.source.IsOwn(ctx, facts.ID)
+		if err != nil {
+			return false, err
+		}
+		w.build.Foreign = !own
+	}
 	if w.project, w.engine, err = begin(ctx, s, w.options.Project); err != nil {
+		return false, err
+	}
+	if err := w.clean(ctx); err != nil {
 		return false, err
 	}
 	if w.project, err = w.options.changed(s, w.project); err != nil {
@@ -92,6 +107,11 @@ func (w *pushing) begin(ctx context.Context) (done bool, err error) {
 	services, err := withBuild(w.project, nil, true)
 	if err != nil {
 		return false, err
+	}
+	if w.tree != nil {
+		if err := w.tree.check(w.project, services); err != nil {
+			return false, err
+		}
 	}
 	if len(services) == 0 {
 		return false, &compose.HintedError{Err: fmt.Errorf("%s: no service has a build section, so there is nothing to publish", w.project.Name), Next: "images that are not built here are promoted by their own makers"}
@@ -103,6 +123,19 @@ func (w *pushing) begin(ctx context.Context) (done bool, err error) {
 		w.build.Commit += "-dirty-" + hashOf(w.inputs)
 	}
 	return w.look(ctx, services)
+}
+
+// clean takes the project from a clean extract of the commit, unless its files are in none.
+func (w *pushing) clean(ctx context.Context) (err error) {
+	if w.build.Dirty {
+		return nil
+	}
+	if w.tree, err = w.extract(ctx, w.build.Commit); err != nil {
+		return err
+	}
+	w.project, err = w.tree.load(ctx, w.streams, w.options.Project, w.project)
+	w.streams.Environ = append(slices.Clone(w.streams.Environ), "STRAKE_CACHE_DIR="+filepath.Join(w.tree.scratch, "cache")) // nobody asks for these files' hashes again
+	return err
 }
 
 // changed is what files git says are in no commit, whatever its configuration says about that.
@@ -138,6 +171,10 @@ func (w *pushing) look(ctx context.Context, services []string) (done bool, err e
 		return false, err
 	}
 	w.there = &there
+	if there.Foreign && !w.build.Foreign {
+		fmt.Fprintf(w.streams.Err, "%s was built for pull request %d of another repository: it is built again\n", release.Short(w.build.Commit), there.PullRequest)
+		return false, nil
+	}
 	if !slices.Equal(slices.Sorted(maps.Keys(there.Images)), services) {
 		return false, nil
 	}

@@ -18,43 +18,83 @@ import (
 // earlier is how many commits before this one are asked for what was built of them.
 const earlier = 20
 
-// former is what was built of this commit, of one with the same files, or of the nearest one before this; the zero Build for none.
-func (w *pushing) former(ctx context.Context) (release.Build, error) {
+// formers are what was built before of which images may be taken, the nearest first: of this commit, of one with the same files, of the nearest one before
+// this. What was built of another repository's pull request is none of them.
+func (w *pushing) formers(ctx context.Context) (all []release.Build, err error) {
 	if w.there != nil {
-		return *w.there, nil
+		all = append(all, *w.there)
 	}
 	b, err := w.registry.BuildOfTree(ctx, w.build.Tree)
-	commits := ancestorsOf(ctx, w.streams, w.dir, "HEAD")
+	if err == nil {
+		all = append(all, b)
+	} else if !errors.Is(err, release.ErrAbsent) {
+		return nil, err
+	}
+	commit, _, _ := strings.Cut(w.build.Commit, "-")
+	commits := ancestorsOf(ctx, w.streams, w.dir, commit)
 	for _, commit := range commits[:min(len(commits), earlier)] {
-		if !errors.Is(err, release.ErrAbsent) {
+		b, err := w.registry.Build(ctx, commit)
+		if err == nil && !b.Foreign {
+			all = append(all, b)
 			break
 		}
-		b, err = w.registry.Build(ctx, commit)
+		if err != nil && !errors.Is(err, release.ErrAbsent) {
+			return nil, err
+		}
 	}
-	if errors.Is(err, release.ErrAbsent) {
-		err = nil
+	return slices.DeleteFunc(all, func(b release.Build) bool { return b.Foreign && !w.build.Foreign }), nil
+}
+
+// retag gives the image of a former build that is made of the same the tag of this commit. where there is none, why says it.
+func (w *pushing) retag(ctx context.Context, service string, formers []release.Build) (digest, why string, err error) {
+	why = "nothing that was published has it"
+	for _, b := range slices.Backward(formers) { // the nearest one says why
+		switch {
+		case b.Images[service] == "":
+		case b.Tree == w.build.Tree && b.Inputs[service] != w.inputs[service]:
+			why = fmt.Sprintf("%s has the same files, and other arguments or another platform", release.Short(b.Commit))
+		case b.Inputs[service] != w.inputs[service]:
+			why = fmt.Sprintf("%s has other files, arguments or another platform", release.Short(b.Commit))
+		default:
+			why = fmt.Sprintf("the registry does not have the image of %s any more", release.Short(b.Commit))
+		}
 	}
-	return b, err
+	for _, b := range formers {
+		digest := b.Images[service]
+		if digest == "" || b.Inputs[service] != w.inputs[service] {
+			continue
+		}
+		err := w.registry.Tag(ctx, service, digest, w.build.Commit)
+		if err == nil && b.Tree == w.build.Tree && b.Commit != w.build.Commit {
+			fmt.Fprintf(w.streams.Err, "%s is the image of %s, which has the same files\n", service, release.Short(b.Commit))
+		}
+		if !errors.Is(err, release.ErrAbsent) { // else it was cleaned up
+			return digest, "", err
+		}
+	}
+	return "", why, nil
 }
 
 // publish builds and sends what the registry does not have, gives all images the tag of the commit, and writes down what they are.
 func (w *pushing) publish(ctx context.Context) error {
-	former, err := w.former(ctx)
+	formers, err := w.formers(ctx)
 	if err != nil {
 		return err
 	}
 	o := w.options
 	for _, service := range slices.Sorted(maps.Keys(w.inputs)) {
-		if digest := former.Images[service]; digest != "" && former.Inputs[service] == w.inputs[service] && !o.NoCache && !o.Pull {
-			err := w.registry.Tag(ctx, service, digest, w.build.Commit)
-			if err == nil {
+		why := "--no-cache or --pull was said"
+		if !o.NoCache && !o.Pull {
+			var digest string
+			if digest, why, err = w.retag(ctx, service, formers); err != nil {
+				return err
+			}
+			if digest != "" {
 				w.build.Images[service], w.build.Same = digest, append(w.build.Same, service)
 				continue
 			}
-			if !errors.Is(err, release.ErrAbsent) { // it was cleaned up, and is built again
-				return err
-			}
 		}
+		fmt.Fprintf(w.streams.Err, "%s is built: %s\n", service, why)
 		o.Services = append(o.Services, service)
 	}
 	if len(o.Services) > 0 {
@@ -80,8 +120,11 @@ func (w *pushing) publish(ctx context.Context) error {
 	return err
 }
 
-// unchanged looks that the files are still those of the commit: what was built while somebody changed them is no image of it.
+// unchanged looks that files that are in no commit are still the same: of what was built while somebody changed them nobody can say what it is.
 func (w *pushing) unchanged(ctx context.Context) error {
+	if w.tree != nil { // which is nobody else's
+		return nil
+	}
 	facts, err := factsOf(ctx, w.streams, w.dir, "HEAD")
 	if err != nil {
 		return err
@@ -95,7 +138,7 @@ func (w *pushing) unchanged(ctx context.Context) error {
 		return err
 	}
 	if commit, _, _ := strings.Cut(w.build.Commit, "-"); facts.ID != commit || changes != w.changes || !maps.Equal(inputs, w.inputs) {
-		return &release.PolicyError{Why: "files were changed while the images were built, so that they are of no commit for sure; nothing was recorded", Next: "run strake build --push again, and change nothing meanwhile"}
+		return &release.PolicyError{Why: "files were changed while the images were built, so that nobody knows what they are of; nothing was recorded", Next: "run strake build --push again, and change nothing meanwhile"}
 	}
 	return nil
 }

@@ -17,10 +17,23 @@ import (
 	"github.com/strake-dev/strake/previews"
 )
 
-// Supply brings to the engine of a machine the images that a preview needs, that engine has not, and no registry has: what this machine's engine
-// has of them, and only the layers that are missing there. What a registry has the machine's engine pulls, with the credentials of who opens the
-// preview in the call.
-func (v *previewSources) Supply(ctx context.Context, p *compose.Project) (brought string, err error) {
+// Supply has what was published of the commit be there, and brings to the engine of a machine the images that a preview needs, that engine has not, and no
+// registry has: what this machine's engine has of them, and only the layers that are missing there. What a registry has the machine's engine pulls,
+// with the credentials of who opens the preview in the call.
+func (v *previewSources) Supply(ctx context.Context, commit string, p *compose.Project) (brought string, err error) {
+	published, err := v.published(ctx, commit, p)
+	if err != nil {
+		return "", err
+	}
+	brought, err = v.bringMissing(ctx, p)
+	if published != "" && brought != "" {
+		published += ", "
+	}
+	return published + brought, err
+}
+
+// bringMissing brings what only this machine has to the engine of a machine.
+func (v *previewSources) bringMissing(ctx context.Context, p *compose.Project) (brought string, err error) {
 	if v.here == nil {
 		return "", nil
 	}

@@ -126,8 +126,7 @@ func TestRun_OfAnImageThatWasCleanedUpWithItsTags(t *testing.T) {
 		t.Errorf("latest is on %v, want %v", now, again.Images)
 	}
 	c.removeFrom(t, "api", "latest")
-	var drift *release.DriftError
-	if err := promote(t.Context(), r, "dev", built(t, c, 3)); !errors.As(err, &drift) || drift.Service != "api" {
-		t.Errorf("promote where a tag was taken away and its image is there = %v, want a DriftError of api", err)
+	if err := promote(t.Context(), r, "dev", built(t, c, 3)); err != nil {
+		t.Errorf("promote where a tag was taken away and its image is there = %v", err)
 	}
 }

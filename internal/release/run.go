@@ -137,7 +137,7 @@ func (r *Registry) look(ctx context.Context, m Move, service string, force bool)
 		if m.Resumes == nil { // what was moved by hand is what was there; what a move left that was cut off is not
 			keep = now.digest
 		}
-	case now.digest == "" && r.isGone(ctx, service, before): // what cleaned the image up took its tags with it
+	case now.digest == "": // nobody has it by that name: what cleaned an image up took its tags with it
 	default:
 		return s, &DriftError{m.Environment, service, m.Tag, now.digest, before}
 	}
@@ -156,12 +156,6 @@ func (r *Registry) look(ctx context.Context, m Move, service string, force bool)
 		s.keep = nil
 	}
 	return s, nil
-}
-
-// isGone is whether the registry says that it does not have an image.
-func (r *Registry) isGone(ctx context.Context, service, digest string) bool {
-	_, err := r.Resolve(ctx, service, digest)
-	return errors.Is(err, ErrAbsent)
 }
 
 // isMixed is whether a move that was cut off may have put the tag of a service on an image. It kept what there was before it moved any.
