@@ -27,6 +27,10 @@ type EnvironmentSettings struct {
 	Hotfix string `strake:"hotfix" doc:"A pattern of branches, such as hotfix*, whose builds strake promote --hotfix takes though the environment before does not run them."`
 	// Soak is how long a release has to have run in From; 0 is not at all.
 	Soak time.Duration `strake:"soak" doc:"How long a release has to have run in the environment that it comes from, such as 24h."`
+	// Registry is where its images are, if not in x-strake.registry: a promotion copies them there. "" is that one.
+	Registry string `strake:"registry" doc:"The registry in which this environment's images are, such as one of another account; a promotion copies them there, with their digests."`
+	// Role is the role of AWS in which its images are copied and its tags are moved, an ARN; "" is whoever promotes.
+	Role string `strake:"role" doc:"The role of AWS in which images are copied to this environment and its tags are moved, such as arn:aws:iam::123456789012:role/promote."`
 	// Checks are commands that have to succeed in a clean checkout of the commit.
 	Checks []string `strake:"checks" doc:"Commands that have to succeed, in a clean checkout of the commit, before it is promoted to this environment."`
 	// Approvals are how many people have to approve a release in each role; none is nobody.
@@ -37,8 +41,9 @@ type EnvironmentSettings struct {
 
 var (
 	tagName         = regex.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`)
+	roleARN         = regex.New(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$`)
 	environmentName = regex.New(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-	commitTag       = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})|^(pr|prev|keep|build|tree|ledger|approval)-`)
+	commitTag       = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})|^(pr|prev|keep|build|tree|ledger|approval|head|claim)-`)
 )
 
 // IsReleaseTag is whether a text is a tag that releases may have: one of images, and none of those that strake gives.
@@ -101,6 +106,12 @@ func (d *settingsDecoder) checkEnvironments(s Settings) {
 		of := func(next, says string, path ...string) { wrong(next, says, append([]string{name}, path...)...) }
 		checkApprovals(e, of)
 		checkLanes(e, s.Environments, of)
+		if e.Registry != "" && !IsRegistry(e.Registry) {
+			wrong("write a registry and a path below it, such as 123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop", fmt.Sprintf(" is %q, which is no registry", e.Registry), name, "registry")
+		}
+		if e.Role != "" && !roleARN.MatchString(e.Role) {
+			wrong("write one such as arn:aws:iam::123456789012:role/promote", fmt.Sprintf(" is %q, which is no role of AWS", e.Role), name, "role")
+		}
 		if e.From == "" {
 			continue
 		}

@@ -59,7 +59,7 @@ func (r repository) isOneRelease(t *testing.T, registry, after, name, tag string
 func TestRelease_KilledBetweenAnyTwoRequests(t *testing.T) {
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		g, registry := gatedRegistry(t)
-		r := releaseRepositoryAt(t, e, registry, released)
+		r := releaseRepositoryOf(t, e, fmt.Sprintf(released, registry))
 		one := r.git(t, "rev-parse", "HEAD")
 		r.must(t, 0, "build", "--push")
 		r.must(t, 0, "promote", "prod", "--yes")

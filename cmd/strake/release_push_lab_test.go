@@ -145,7 +145,7 @@ func (r repository) filesOf(t *testing.T, image string) (texts map[string]string
 func TestBuildPush_IsOfTheCommitAlone(t *testing.T) {
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		g, registry := gatedRegistry(t)
-		r := releaseRepositoryAt(t, e, registry, released)
+		r := releaseRepositoryOf(t, e, fmt.Sprintf(released, registry))
 		r.write(t, ".gitignore", "*.secret\n.env\n")
 		r.write(t, "web/key.secret", "hunter2")
 		r.write(t, ".env", "IGNORED=1\n")
@@ -208,7 +208,7 @@ func (r repository) delete(t *testing.T, registry, service, which string) {
 func TestBuildPush_RefusesWhatIsInNoCommit(t *testing.T) {
 	e := lab.Engines(t)[0]
 	registry := lab.Registry(t)
-	r := releaseRepositoryAt(t, e, registry, released)
+	r := releaseRepositoryOf(t, e, fmt.Sprintf(released, registry))
 	file := fmt.Sprintf(released, registry)
 	outside := t.TempDir()
 	for _, name := range []string{outside, filepath.Join(r.dir, "dist")} {
@@ -245,7 +245,7 @@ func TestBuildPush_RefusesWhatIsInNoCommit(t *testing.T) {
 func TestBuildPush_OfBranchesAndLateJobs(t *testing.T) {
 	e := lab.Engines(t)[0]
 	registry := lab.Registry(t)
-	r := releaseRepositoryAt(t, e, registry, strings.Replace(released, "branch: main}", `branch: main, checks: ["test ! -e web/bad"]}`, 1))
+	r := releaseRepositoryOf(t, e, fmt.Sprintf(strings.Replace(released, "branch: main}", `branch: main, checks: ["test ! -e web/bad"]}`, 1), registry))
 	r.must(t, 0, "build", "--push")
 	one := r.git(t, "rev-parse", "HEAD")
 	dev := func() string { return r.status(t)["dev"].Release.Commit }
@@ -286,7 +286,7 @@ func TestBuildPush_OfBranchesAndLateJobs(t *testing.T) {
 func TestBuildPush_TakesNoImageOfOtherArgumentsOrPlatforms(t *testing.T) {
 	e := lab.Engines(t)[0]
 	registry := lab.Registry(t)
-	r := releaseRepositoryAt(t, e, registry, released)
+	r := releaseRepositoryOf(t, e, fmt.Sprintf(released, registry))
 	r.write(t, "web/Dockerfile", "FROM scratch\nARG V=1\nLABEL v=$V\nCOPY page /\n")
 	one := r.commit(t, "with an argument")
 	r.must(t, 0, "build", "--push")
@@ -336,7 +336,7 @@ func (r repository) promotions(t *testing.T, environment string) (all []struct {
 // TestPromote_KeepsTheLastReleases: a registry that takes no tags away is told of once, and fails nothing.
 func TestPromote_KeepsTheLastReleases(t *testing.T) {
 	registry := lab.Registry(t)
-	r := releaseRepositoryAt(t, lab.Engines(t)[0], registry, released)
+	r := releaseRepositoryOf(t, lab.Engines(t)[0], fmt.Sprintf(released, registry))
 	r.must(t, 0, "build", "--push")
 	commits := []string{r.git(t, "rev-parse", "HEAD")}
 	for range 5 {

@@ -83,7 +83,7 @@ func (r repository) squash(t *testing.T, n int) {
 func TestRelease_ProdRunsTheImageThatThePreviewRan(t *testing.T) {
 	lab.Each(t, func(t *testing.T, e lab.Engine) {
 		registry := lab.Registry(t)
-		r := releaseRepositoryAt(t, e, registry, shipped)
+		r := releaseRepositoryOf(t, e, fmt.Sprintf(shipped, registry))
 		r.closed(t)
 		r.write(t, "web/Dockerfile", "FROM strake-lab/web:1\nARG V\nCOPY page /page\n")
 		r.commit(t, "base")
@@ -136,7 +136,7 @@ func TestRelease_ProdRunsTheImageThatThePreviewRan(t *testing.T) {
 // TestRelease_ASquashMergeThatIsBuiltAgain: of other arguments, and of a pull request that came from elsewhere.
 func TestRelease_ASquashMergeThatIsBuiltAgain(t *testing.T) {
 	registry := lab.Registry(t)
-	r := releaseRepositoryAt(t, lab.Engines(t)[0], registry, shipped)
+	r := releaseRepositoryOf(t, lab.Engines(t)[0], fmt.Sprintf(shipped, registry))
 	r.write(t, "web/Dockerfile", "FROM scratch\nARG V\nLABEL v=$V\nCOPY page /page\n")
 	r.commit(t, "base")
 	r.must(t, 0, "build", "--push")

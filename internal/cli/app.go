@@ -122,7 +122,7 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			newUp(), newDown(), newPlan(), newPs(), newLogs(), newExec(), newRun(), newBuild(), newPull(),
 			newStart(), newStop(), newRestart(), newWatch(), newConfig(), newCheck(), newOffline(), newBundle(), newLock(), newPort(), newSeed(), newPreview(), newHost(),
-			newPromote(), newRollback(), newApprove(), newTag(), newStatus(), newReleases(), newTrust(), newPrune(), newDoctor(), newInit(), newSchema(),
+			newPromote(), newRollback(), newApprove(), newTag(), newStatus(), newReleases(), newRegistry(), newTrust(), newPrune(), newDoctor(), newInit(), newSchema(),
 			newVersion(), newCompletion(), newComplete(), newGateway(), newStandIn(), newCloneFolder(),
 		},
 	}

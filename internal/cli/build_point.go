@@ -69,7 +69,7 @@ func (w *pushing) follow(ctx context.Context, name, branch string) error {
 		return err
 	}
 	if m.IsDone() {
-		if on, err := w.registry.IsOn(ctx, m); err != nil || on {
+		if on, err := w.isOn(ctx, quiet, m); err != nil || on {
 			return err
 		}
 	}

@@ -64,7 +64,7 @@ func (w *pushing) retag(ctx context.Context, service string, formers []release.B
 		if digest == "" || b.Inputs[service] != w.inputs[service] {
 			continue
 		}
-		err := w.registry.Tag(ctx, service, digest, w.build.Commit)
+		digest, err := w.tagOne(ctx, service, digest)
 		if err == nil && b.Tree == w.build.Tree && b.Commit != w.build.Commit {
 			fmt.Fprintf(w.streams.Err, "%s is the image of %s, which has the same files\n", service, release.Short(b.Commit))
 		}
@@ -180,6 +180,7 @@ func (w *pushing) send(ctx context.Context, services []string) error {
 	if err != nil {
 		return err
 	}
+	w.lets()
 	digests := make([]string, len(services))
 	var all errgroup.Group
 	all.SetLimit(atOnce)
@@ -190,13 +191,10 @@ func (w *pushing) send(ctx context.Context, services []string) error {
 			if err := w.engine.Tag(ctx, ids[service], remote); err != nil {
 				return err
 			}
-			digests[i], err = w.engine.Push(ctx, remote, func(compose.Event) {})
+			digests[i], err = w.pushOne(ctx, service, remote)
 			untagCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 			defer cancel()
 			err = errors.Join(err, w.engine.Do(untagCtx, compose.Step{Op: compose.RemoveImage, Name: remote, Target: remote}, nil))
-			if err == nil && digests[i] == "" { // an engine that does not say it
-				digests[i], err = w.registry.Resolve(ctx, service, w.build.Commit)
-			}
 			return err
 		})
 	}

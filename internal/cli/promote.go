@@ -100,7 +100,7 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 	}
 	o.Back = m.Action == release.RolledBack // which git may say
 	if m.IsDone() && !o.Force {
-		if on, err := r.registry.IsOn(ctx, m); err != nil || on { // else it was moved by hand, which the move says
+		if on, err := r.isOn(ctx, s, m); err != nil || on { // else it was moved by hand, which the move says
 			return errors.Join(err, r.printDone(s, o, m))
 		}
 	}
@@ -141,8 +141,14 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	if err != nil {
 		return err
 	}
-	if claims.Remote == "" {
+	if sure, err := claims.IsSure(ctx); err != nil {
+		return err
+	} else if !sure {
 		fmt.Fprintln(s.Err, "warning: the repository has no origin, so that two who promote at once are told only after they wrote")
+	}
+	images, err := r.bring(ctx, s, confirmed)
+	if err != nil {
+		return err
 	}
 	o.Commit, o.Back = confirmed.Commit, confirmed.Action == release.RolledBack // one back may be another one by then
 	var e release.Entry
@@ -175,7 +181,7 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		if _, err := r.approvals(ctx, s, &m); err != nil {
 			return err
 		}
-		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now, Still: still,
+		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Images: images, Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now, Still: still,
 			Warn: func(text string) { fmt.Fprintln(s.Err, "warning: "+text) }})
 		return err
 	})

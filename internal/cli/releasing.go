@@ -17,7 +17,9 @@ import (
 type releasing struct {
 	project      string
 	environments map[string]compose.EnvironmentSettings
-	registry     *release.Registry
+	registry     *release.Registry            // of builds and the ledger
+	images       map[string]*release.Registry // of environments, for imagesOf
+	built        []string                     // services, as the default branch has them
 	source       *previews.Source
 	policy       string // the commit of the default branch that they are read from
 	dir          string
@@ -50,7 +52,10 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions) (*releasin
 		return nil, &compose.HintedError{Err: fmt.Errorf("x-strake.registry of %s names no registry for the images of releases", at.From), Next: "write one such as registry: ghcr.io/acme/shop into the compose file of the default branch"}
 	}
 	r := &releasing{project: p.Name, environments: p.Settings.Environments, source: sources.source, policy: at.ID, dir: sources.dir}
-	r.registry, err = release.NewRegistry(p.Settings.Registry, nil)
+	if r.built, err = withBuild(p, nil, true); err != nil {
+		return nil, err
+	}
+	r.registry, err = release.OpenRegistry(p.Settings.Registry, release.RegistryOptions{Endpoint: awsEndpoint(s)})
 	return r, err
 }
 
@@ -124,7 +129,7 @@ func (r *releasing) build(ctx context.Context, commit string) (release.Build, er
 
 // claims are how a move is had by one at a time.
 func (r *releasing) claims(ctx context.Context, s Streams, command string) (release.Claims, error) {
-	c := release.Claims{Owner: owner(s, command), Alive: isAlive, Now: s.Now, Git: func(ctx context.Context, args ...string) (string, error) { return gitSaid(ctx, s, r.dir, args...) }}
+	c := release.Claims{Registry: r.registry, Owner: owner(s, command), Alive: isAlive, Now: s.Now, Git: func(ctx context.Context, args ...string) (string, error) { return gitSaid(ctx, s, r.dir, args...) }}
 	remotes, err := c.Git(ctx, "remote")
 	if slices.Contains(strings.Fields(remotes), "origin") {
 		c.Remote = "origin"

@@ -44,6 +44,9 @@ func (e *Engine) credentials(ctx context.Context, host string) (types.AuthConfig
 			return
 		}
 		a, err := e.config.GetAuthConfig(key)
+		if ask := e.transfers.logins[host]; ask != nil && err == nil && a.Username == "" && a.IdentityToken == "" && a.RegistryToken == "" && a.Auth == "" {
+			a.Username, a.Password, err = ask(ctx)
+		}
 		got <- answer{a, err}
 	}()
 	select {
@@ -55,6 +58,16 @@ func (e *Engine) credentials(ctx context.Context, host string) (types.AuthConfig
 		}
 		return a.auth, nil
 	}
+}
+
+// LogIn has ask say who is at a registry where Docker's configuration does not; "" is nobody.
+func (e *Engine) LogIn(host string, ask func(ctx context.Context) (user, password string, err error)) {
+	e.transfers.asking.Lock()
+	defer e.transfers.asking.Unlock()
+	if e.transfers.logins == nil {
+		e.transfers.logins = map[string]func(context.Context) (string, string, error){}
+	}
+	e.transfers.logins[host] = ask
 }
 
 // helperError names the credential helper that did not answer.

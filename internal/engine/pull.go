@@ -16,7 +16,8 @@ import (
 
 // transfers are the pulls under way, and what keeps credential helpers apart.
 type transfers struct {
-	asking sync.Mutex // held while a credential helper runs
+	asking sync.Mutex                                                          // held while a credential helper runs
+	logins map[string]func(context.Context) (user, password string, err error) // by registry; under asking
 
 	mu    sync.Mutex
 	pulls map[compose.ImageRef]*pulling
