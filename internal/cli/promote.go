@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -203,6 +205,20 @@ func (r *releasing) printDone(s Streams, o promoteOptions, m release.Move) error
 
 // move is what is to be moved, as things are, and the ledger that says so.
 func (r *releasing) move(ctx context.Context, s Streams, o promoteOptions) (m release.Move, have release.History, err error) {
+	m, have, err = r.planned(ctx, s, o)
+	e := r.environments[o.Environment]
+	if err != nil || e.File == "" {
+		return m, have, err
+	}
+	m.Wish, _, err = r.wish(ctx, s, o.Environment, o.WishAt)
+	if o.Back || o.Hotfix { // which go whatever it says
+		return m, have, nil
+	}
+	return m, have, cmp.Or(err, m.CheckWish(e.File))
+}
+
+// planned is move, whatever was done on purpose.
+func (r *releasing) planned(ctx context.Context, s Streams, o promoteOptions) (m release.Move, have release.History, err error) {
 	e, err := r.environment(o.Environment)
 	if err != nil {
 		return m, nil, err
@@ -230,7 +246,7 @@ func (r *releasing) move(ctx context.Context, s Streams, o promoteOptions) (m re
 		e.From = "" // which it goes past
 	}
 	if e.From != "" {
-		if from, err = r.registry.History(ctx, e.From, enoughFor(commit, follows)); err != nil {
+		if from, err = r.registry.History(ctx, e.From, enoughFor(commit, e.Branch != "" || e.Remote != "" || e.File != "")); err != nil {
 			return m, nil, err
 		}
 	}
@@ -264,7 +280,7 @@ func (r *releasing) move(ctx context.Context, s Streams, o promoteOptions) (m re
 // enoughFor is how far a ledger is read for a promotion: to the last release, and where git says which commit it is, to where that may have run before.
 func enoughFor(commit string, follows bool) func(release.History) bool {
 	return func(h release.History) bool {
-		isThere := !follows || len(h) >= recent || slices.ContainsFunc(h, func(e release.Entry) bool { return e.Done && e.Commit == commit })
+		isThere := !follows || len(h) >= recent || slices.ContainsFunc(h, func(e release.Entry) bool { return e.Done && strings.HasPrefix(e.Commit, commit) })
 		return h.Tells(nil) && isThere
 	}
 }

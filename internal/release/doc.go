@@ -60,6 +60,8 @@ type Entry struct {
 	Approvals []Approval `json:"approvals,omitempty"`
 	// Hotfix is what it brought past the environment that it comes from; nil for a release that went the way of all.
 	Hotfix *Hotfix `json:"hotfix,omitempty"`
+	// Wish is the commit that the environment's file wanted at that time; "" where it has none.
+	Wish string `json:"wish,omitempty"`
 	// Previous is the digest of the entry before, "" of the first.
 	Previous string `json:"previous,omitempty"`
 	// Kept are the commits that have tags of this environment's own, which hold their images, the newest first.
@@ -160,6 +162,25 @@ func (h History) Line() []Entry {
 	}
 	slices.Reverse(line)
 	return line
+}
+
+// Arrivals are, by service, the release with which the image came that the environment has: its last one, or an earlier one where no release since had another
+// image of it. None while a move is begun and not done.
+func (h History) Arrivals() map[string]Entry {
+	current, ok := h.Current()
+	if !ok {
+		return nil
+	}
+	all := map[string]Entry{}
+	for service, digest := range current.Images {
+		for _, e := range h.Releases() {
+			if e.Images[service] != digest {
+				break
+			}
+			all[service] = e
+		}
+	}
+	return all
 }
 
 // Short is a commit as people read it.

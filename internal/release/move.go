@@ -24,6 +24,8 @@ type Move struct {
 	Approvals []Approval
 	// Hotfix is set for one, and for a rollback to one.
 	Hotfix *Hotfix
+	// Wish is the commit that the environment's file wants; "" where it has none.
+	Wish string
 	// Last is the last move that was done; nil for none.
 	Last *Entry
 	// Resumes is the move that was begun and not ended: the same, or another one whose tags are mixed with those before.

@@ -36,7 +36,7 @@ type MoveOptions struct {
 //
 // It asks three requests for each service beside the two that keep the image.
 func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions) (Entry, error) {
-	e := Entry{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Subject: m.Subject, Images: m.Images, Approvals: m.Approvals, Hotfix: m.Hotfix, Actor: o.Actor, Time: o.Now().UTC().Truncate(time.Second)}
+	e := Entry{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Subject: m.Subject, Images: m.Images, Approvals: m.Approvals, Hotfix: m.Hotfix, Wish: m.Wish, Actor: o.Actor, Time: o.Now().UTC().Truncate(time.Second)}
 	if why := wrongImages(m.Commit, m.Images); why != "" {
 		return e, errors.New(why)
 	}

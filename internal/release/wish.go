@@ -75,6 +75,22 @@ func WithWish(name, environment string, text []byte, commit string) ([]byte, err
 	return changed, nil
 }
 
+// IsLeft is whether an environment was taken from what its file wants, by a hotfix or a rollback, while the file wanted that already: what somebody did on
+// purpose is not undone by the next who promotes. last is nil for no release.
+func IsLeft(last *Entry, wish string) bool {
+	return last != nil && wish != "" && last.Wish == wish && last.Commit != wish
+}
+
+// CheckWish is a *PolicyError for a promotion of what a file wants, where the environment was taken from it.
+func (m Move) CheckWish(file string) error {
+	if !IsLeft(m.Last, m.Wish) {
+		return nil
+	}
+	last := *m.Last
+	return refuse(fmt.Sprintf("strake promote %s --propose %s writes what it runs into the file; strake rollback %s %s goes back to what it says", m.Environment, Short(last.Commit), m.Environment, Short(m.Wish)),
+		"%s was taken from %s to %s by %s, and %s is as it was then", m.Environment, Short(m.Wish), Short(last.Commit), last.Actor, file)
+}
+
 // wishNode is the key of a file that says which commit is wanted and its value; nil where it says none.
 func wishNode(name string, text []byte) (key, value *yaml.Node, err error) {
 	var doc yaml.Node

@@ -1,6 +1,7 @@
 package release_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -33,5 +34,43 @@ func TestWithWish_ChangesNothingElse(t *testing.T) {
 		if commit, err := release.Wish("deploy/prod.yaml", []byte(text)); err == nil {
 			t.Errorf("Wish of %s = %s, want an error", name, commit)
 		}
+	}
+}
+
+func TestCheckWish_LeavesWhatWasDoneOnPurpose(t *testing.T) {
+	a, b, fix := commitNumber(1), commitNumber(2), commitNumber(3)
+	for name, c := range map[string]struct {
+		last *release.Entry
+		wish string
+		ok   bool
+	}{
+		"the first":            {nil, a, true},
+		"as it says":           {&release.Entry{Commit: a, Wish: a}, a, true},
+		"it says something":    {&release.Entry{Commit: a, Wish: a}, b, true},
+		"a hotfix since":       {&release.Entry{Commit: fix, Wish: a}, a, false},
+		"and it was changed":   {&release.Entry{Commit: fix, Wish: a}, b, true},
+		"before it was a file": {&release.Entry{Commit: fix}, a, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var refused *release.PolicyError
+			err := release.Move{Environment: "prod", Commit: c.wish, Wish: c.wish, Last: c.last}.CheckWish("deploy/prod.yaml")
+			if c.ok != (err == nil) || !c.ok && !errors.As(err, &refused) {
+				t.Errorf("CheckWish = %v, want it to go: %v", err, c.ok)
+			}
+		})
+	}
+}
+
+func TestArrivals_SayWhenEachImageCame(t *testing.T) {
+	var h release.History
+	for n, images := range []map[string]string{{"api": "1", "web": "1"}, {"api": "1", "web": "2"}, {"api": "1", "web": "1"}} {
+		h = append(release.History{{Number: n + 1, Done: true, Commit: commitNumber(n), Images: images}}, h...)
+	}
+	got := h.Arrivals()
+	if len(got) != 2 || got["api"].Commit != commitNumber(0) || got["web"].Commit != commitNumber(2) {
+		t.Errorf("Arrivals = %v, want api of the first and web of the last", got)
+	}
+	if got := append(release.History{{Number: 4}}, h...).Arrivals(); len(got) != 0 {
+		t.Errorf("Arrivals while a move is begun = %v, want none", got)
 	}
 }
