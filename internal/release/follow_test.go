@@ -18,14 +18,15 @@ func TestFollowers_BranchesAndPullRequests(t *testing.T) {
 		tag          string
 		names        []string
 	}{
-		"main":           {all, release.Build{Branch: "main"}, 0, "latest", []string{"dev"}},
-		"latest is dev":  {taken, release.Build{Branch: "main"}, 0, "", []string{"dev"}},
-		"stg":            {all, release.Build{Branch: "stg"}, 0, "", []string{"stg"}},
-		"another branch": {all, release.Build{Branch: "x"}, 0, "", nil},
-		"none":           {all, release.Build{}, 0, "", nil},
-		"a pull request": {all, release.Build{Branch: "main"}, 42, "pr-42", nil},
-		"dirty":          {all, release.Build{Branch: "main", Dirty: true}, 42, "", nil},
-		"a hotfix":       {all, release.Build{Branch: "hotfix/1"}, 0, "", nil},
+		"main":             {all, release.Build{Branch: "main"}, 0, "latest", []string{"dev"}},
+		"latest is dev":    {taken, release.Build{Branch: "main"}, 0, "", []string{"dev"}},
+		"stg":              {all, release.Build{Branch: "stg"}, 0, "", []string{"stg"}},
+		"another branch":   {all, release.Build{Branch: "x"}, 0, "", nil},
+		"none":             {all, release.Build{}, 0, "", nil},
+		"a pull request":   {all, release.Build{Branch: "main"}, 42, "pr-42", nil},
+		"dirty":            {all, release.Build{Branch: "main", Dirty: true}, 42, "", nil},
+		"a hotfix":         {all, release.Build{Branch: "hotfix/1"}, 0, "", nil},
+		"a hotfix of main": {map[string]compose.EnvironmentSettings{"prod": {Tag: "release", Hotfix: "ma*"}}, release.Build{Branch: "main"}, 0, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tag, names := release.Followers(c.environments, c.build, "main", c.pullRequest)
