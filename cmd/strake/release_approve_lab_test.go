@@ -121,7 +121,13 @@ func TestApprove_NothingGoesToProdWithoutIt(t *testing.T) {
 		r.run(t, 2, "approve", "dev", "--as", "lead", "--key", keys["ada"])
 		r.run(t, 10, "approve", "prod", "--as", "lead", "--key", keys["bob"], "--dry-run")
 
-		t.Log(r.run(t, 0, "approve", "prod", "--as", "lead", "--key", keys["bob"])) // a file
+		clone := filepath.Join(t.TempDir(), "of-bob") // its folder has a name of its own
+		r.git(t, "clone", "-q", r.git(t, "remote", "get-url", "origin"), clone)
+		cmd := exec.CommandContext(t.Context(), r.binary, "approve", "prod", "--as", "lead", "--key", keys["bob"])
+		cmd.Dir, cmd.Env = clone, append(r.environ, r.env...)
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "bob approves "+short+" for prod as lead") {
+			t.Errorf("approve in another clone = %v\n%s", err, out)
+		}
 		r.git(t, "config", "gpg.format", "ssh")
 		r.git(t, "config", "user.signingKey", keys["cyn"]+".pub")
 		t.Log(r.run(t, 0, "approve", "prod", commit)) // as git signs commits, and of one role

@@ -15,7 +15,7 @@ import (
 // ballot is what the approvals of images of a commit for an environment are counted for, which ran last before; nil for nothing.
 func (r *releasing) ballot(ctx context.Context, s Streams, environment, commit string, images map[string]string, last *release.Entry) (b release.Ballot, err error) {
 	b = release.Ballot{Policy: r.environments[environment], Now: s.Now(),
-		Want: release.Statement{Project: r.project, Environment: environment, Commit: commit, Images: images}}
+		Want: release.Statement{Project: r.registry.Path, Environment: environment, Commit: commit, Images: images}}
 	text, err := r.source.ReadFile(ctx, r.policy, release.SignersFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, &release.PolicyError{Why: fmt.Sprintf("%s wants approvals, and the default branch has no file %s", environment, release.SignersFile),

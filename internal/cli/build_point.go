@@ -76,7 +76,9 @@ func (w *pushing) follow(ctx context.Context, name, branch string) error {
 	if _, err := w.approvals(ctx, quiet, &m); err != nil {
 		return err
 	}
-	if err := w.check(ctx, quiet, o, m.Commit); err != nil {
+	checked := o
+	checked.Back = m.Action == release.RolledBack
+	if err := w.check(ctx, quiet, checked, m.Commit); err != nil {
 		return err
 	}
 	err = w.carryOut(ctx, quiet, o, m)

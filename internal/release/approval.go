@@ -18,7 +18,7 @@ import (
 
 // Statement is what somebody signs who approves a release, or takes that back. Its JSON names are stable: its text is what signatures are of.
 type Statement struct {
-	Project     string            `json:"project"`
+	Project     string            `json:"project"` // the path of its registry: its name may be that of whoever's folder
 	Environment string            `json:"environment"`
 	Commit      string            `json:"commit"`
 	Images      map[string]string `json:"images"` // digests by service
