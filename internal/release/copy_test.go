@@ -52,8 +52,8 @@ func through(t *testing.T, address string, client http.RoundTripper) *release.Re
 	return r
 }
 
-// contractOfCopies copies an image and an index to another registry, cut off after each request until it is whole.
-func contractOfCopies(t *testing.T, from *release.Registry, open func(client http.RoundTripper) *release.Registry) {
+// contractOfCopies copies an image and an index to another registry, cut off after ever more requests, by a step, until it is whole.
+func contractOfCopies(t *testing.T, step int64, from *release.Registry, open func(client http.RoundTripper) *release.Registry) {
 	image, index := some(t)
 	if err := errors.Join(from.Push(t.Context(), "web", "latest", image), from.Push(t.Context(), "api", "latest", index)); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func contractOfCopies(t *testing.T, from *release.Registry, open func(client htt
 		images[service] = digest
 	}
 	cuts, sent := 0, int64(0)
-	for n := int64(1); ; n += 3 {
+	for n := int64(1); ; n += step {
 		c := &cutting{}
 		c.left.Store(n)
 		var last release.Copied
@@ -113,7 +113,7 @@ func inProcess(t *testing.T) string {
 
 func TestCopy_GoesOnWhereItWasCutOff(t *testing.T) {
 	from, to := through(t, inProcess(t), nil), inProcess(t)
-	contractOfCopies(t, from, func(client http.RoundTripper) *release.Registry { return through(t, to, client) })
+	contractOfCopies(t, 3, from, func(client http.RoundTripper) *release.Registry { return through(t, to, client) })
 }
 
 func TestCopy_RunsAnEnvironmentFromARegistryOfItsOwn(t *testing.T) {

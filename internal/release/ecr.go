@@ -34,8 +34,8 @@ type amazon struct {
 	fips    bool
 	login   *login
 
-	mu      sync.Mutex // guards what follows
-	api     *ecr.Client
+	mu      sync.Mutex                                             // guards what follows
+	api     func(ctx context.Context, in any) (out any, err error) // see operations
 	signer  *aws.CredentialsCache
 	current token // to the registry
 }
@@ -83,7 +83,7 @@ const (
 
 // client is ECR's, as whoever the AWS configuration says, in the role that is asked for.
 // Source: AWS SDK for Go v2, config.LoadDefaultConfig; AWS STS API, AssumeRole.
-func (a *amazon) client(ctx context.Context) (*ecr.Client, *aws.CredentialsCache, error) {
+func (a *amazon) client(ctx context.Context) (api func(context.Context, any) (any, error), signer *aws.CredentialsCache, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.api != nil {
@@ -115,7 +115,7 @@ func (a *amazon) client(ctx context.Context) (*ecr.Client, *aws.CredentialsCache
 		return nil, nil, &compose.HintedError{Err: fmt.Errorf("%s: %w: %w", a.host, errNoCredentials, err),
 			Next: "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run docker login " + a.host}
 	}
-	signer := aws.NewCredentialsCache(cfg.Credentials)
+	signer = aws.NewCredentialsCache(cfg.Credentials)
 	if a.options.Role != "" {
 		person := sourceIdentity(a.options.Person)
 		signer = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), a.options.Role, func(o *stscreds.AssumeRoleOptions) {
@@ -126,7 +126,7 @@ func (a *amazon) client(ctx context.Context) (*ecr.Client, *aws.CredentialsCache
 		}
 	}
 	cfg.Credentials = signer
-	a.api, a.signer = ecr.NewFromConfig(cfg), signer
+	a.api, a.signer = operations(ecr.NewFromConfig(cfg)), signer
 	return a.api, a.signer, nil
 }
 
@@ -148,17 +148,56 @@ func sourceIdentity(person string) string {
 
 // ask asks ECR once, and once more with new credentials where AWS says that those it had are over: their end is known, but not that of whoever takes a role
 // away, or of a clock that is wrong.
-func ask[I, O any](ctx context.Context, a *amazon, doing string, do func(*ecr.Client, context.Context, *I, ...func(*ecr.Options)) (*O, error), in *I) (*O, error) {
+func ask[O any](ctx context.Context, a *amazon, doing string, in any) (*O, error) {
 	api, signer, err := a.client(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out, err := do(api, ctx, in)
+	out, err := api(ctx, in)
 	if code := codeOf(err); code == "ExpiredTokenException" || code == "ExpiredToken" {
 		signer.Invalidate()
-		out, err = do(api, ctx, in)
+		out, err = api(ctx, in)
 	}
-	return out, a.explain(ctx, doing, err)
+	if err != nil {
+		return nil, a.explain(ctx, doing, err)
+	}
+	return out.(*O), nil
+}
+
+// operations are those of ECR that are asked, by their input. What is an interface, or is held by what is one, may not hold the client: all that ECR has
+// would get into the program.
+func operations(api *ecr.Client) func(context.Context, any) (any, error) {
+	return func(ctx context.Context, in any) (any, error) {
+		switch in := in.(type) {
+		case *ecr.BatchGetImageInput:
+			return api.BatchGetImage(ctx, in)
+		case *ecr.PutImageInput:
+			return api.PutImage(ctx, in)
+		case *ecr.BatchDeleteImageInput:
+			return api.BatchDeleteImage(ctx, in)
+		case *ecr.GetAuthorizationTokenInput:
+			return api.GetAuthorizationToken(ctx, in)
+		case *ecr.DescribeRepositoriesInput:
+			return api.DescribeRepositories(ctx, in)
+		case *ecr.ListTagsForResourceInput:
+			return api.ListTagsForResource(ctx, in)
+		case *ecr.GetRepositoryPolicyInput:
+			return api.GetRepositoryPolicy(ctx, in)
+		case *ecr.GetLifecyclePolicyInput:
+			return api.GetLifecyclePolicy(ctx, in)
+		case *ecr.CreateRepositoryInput:
+			return api.CreateRepository(ctx, in)
+		case *ecr.PutImageTagMutabilityInput:
+			return api.PutImageTagMutability(ctx, in)
+		case *ecr.SetRepositoryPolicyInput:
+			return api.SetRepositoryPolicy(ctx, in)
+		case *ecr.DeleteRepositoryPolicyInput:
+			return api.DeleteRepositoryPolicy(ctx, in)
+		case *ecr.PutLifecyclePolicyInput:
+			return api.PutLifecyclePolicy(ctx, in)
+		}
+		panic(fmt.Sprintf("ECR is asked %T", in))
+	}
 }
 
 // codeOf is AWS's code of an error; "" if it is none of AWS's.

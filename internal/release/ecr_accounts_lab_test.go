@@ -62,7 +62,7 @@ func TestECR_AnotherAccountHasACopy(t *testing.T) {
 			t.Errorf("the role was taken with %s, want who promotes as the source identity", c.Body)
 		}
 	}
-	contractOfCopies(t, from, func(client http.RoundTripper) *release.Registry {
+	contractOfCopies(t, 11, from, func(client http.RoundTripper) *release.Registry {
 		r, err := release.OpenRegistry(awslab.Host(other)+"/shop", release.RegistryOptions{Client: client, Endpoint: f.URL, Role: otherRole, Person: "ada"})
 		if err != nil {
 			t.Fatal(err)
@@ -200,7 +200,7 @@ func TestECR_OfThoseWhoClaimOneWins(t *testing.T) {
 
 func TestCopy_BetweenDockerRegistries(t *testing.T) {
 	from, to := through(t, lab.Registry(t), nil), lab.Registry(t)
-	contractOfCopies(t, from, func(client http.RoundTripper) *release.Registry { return through(t, to, client) })
+	contractOfCopies(t, 3, from, func(client http.RoundTripper) *release.Registry { return through(t, to, client) })
 	same := through(t, to, nil)
 	image, _ := some(t)
 	if err := same.Push(t.Context(), "web", "latest", image); err != nil {

@@ -103,7 +103,7 @@ func (a *amazon) stateOf(ctx context.Context, below string) (s repositoryState, 
 	name := aws.String(a.repository(below))
 	doing := "look at the repository " + *name
 	is := func(err error, code string) bool { return codeOf(err) == code }
-	found, err := ask(ctx, a, doing, (*ecr.Client).DescribeRepositories, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{*name}, RegistryId: a.registryID()})
+	found, err := ask[ecr.DescribeRepositoriesOutput](ctx, a, doing, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{*name}, RegistryId: a.registryID()})
 	if is(err, "RepositoryNotFoundException") || err == nil && len(found.Repositories) == 0 {
 		return s, nil
 	}
@@ -116,19 +116,19 @@ func (a *amazon) stateOf(ctx context.Context, below string) (s repositoryState, 
 		s.filters = append(s.filters, aws.ToString(f.Filter))
 	}
 	slices.Sort(s.filters)
-	tags, err := ask(ctx, a, doing, (*ecr.Client).ListTagsForResource, &ecr.ListTagsForResourceInput{ResourceArn: at.RepositoryArn})
+	tags, err := ask[ecr.ListTagsForResourceOutput](ctx, a, doing, &ecr.ListTagsForResourceInput{ResourceArn: at.RepositoryArn})
 	if err != nil {
 		return s, err
 	}
 	s.isOurs = slices.ContainsFunc(tags.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == projectTag })
-	policy, err := ask(ctx, a, doing, (*ecr.Client).GetRepositoryPolicy, &ecr.GetRepositoryPolicyInput{RepositoryName: name, RegistryId: a.registryID()})
+	policy, err := ask[ecr.GetRepositoryPolicyOutput](ctx, a, doing, &ecr.GetRepositoryPolicyInput{RepositoryName: name, RegistryId: a.registryID()})
 	if err != nil && !is(err, "RepositoryPolicyNotFoundException") {
 		return s, err
 	}
 	if err == nil {
 		s.policy = aws.ToString(policy.PolicyText)
 	}
-	lifecycle, err := ask(ctx, a, doing, (*ecr.Client).GetLifecyclePolicy, &ecr.GetLifecyclePolicyInput{RepositoryName: name, RegistryId: a.registryID()})
+	lifecycle, err := ask[ecr.GetLifecyclePolicyOutput](ctx, a, doing, &ecr.GetLifecyclePolicyInput{RepositoryName: name, RegistryId: a.registryID()})
 	if err != nil && !is(err, "LifecyclePolicyNotFoundException") {
 		return s, err
 	}
@@ -146,18 +146,18 @@ func (r *Registry) MakeRepositories(ctx context.Context, steps []RepositoryStep,
 		var err error
 		switch {
 		case s.create != nil:
-			_, err = ask(ctx, r.amazon, doing, (*ecr.Client).CreateRepository, s.create)
+			_, err = ask[ecr.CreateRepositoryOutput](ctx, r.amazon, doing, s.create)
 			if codeOf(err) == "RepositoryAlreadyExistsException" { // somebody else made it meanwhile
 				err = nil
 			}
 		case s.tags != nil:
-			_, err = ask(ctx, r.amazon, doing, (*ecr.Client).PutImageTagMutability, s.tags)
+			_, err = ask[ecr.PutImageTagMutabilityOutput](ctx, r.amazon, doing, s.tags)
 		case s.policy != nil && s.policy.PolicyText == nil:
-			_, err = ask(ctx, r.amazon, doing, (*ecr.Client).DeleteRepositoryPolicy, &ecr.DeleteRepositoryPolicyInput{RepositoryName: s.policy.RepositoryName, RegistryId: s.policy.RegistryId})
+			_, err = ask[ecr.DeleteRepositoryPolicyOutput](ctx, r.amazon, doing, &ecr.DeleteRepositoryPolicyInput{RepositoryName: s.policy.RepositoryName, RegistryId: s.policy.RegistryId})
 		case s.policy != nil:
-			_, err = ask(ctx, r.amazon, doing, (*ecr.Client).SetRepositoryPolicy, s.policy)
+			_, err = ask[ecr.SetRepositoryPolicyOutput](ctx, r.amazon, doing, s.policy)
 		case s.lifecycle != nil:
-			_, err = ask(ctx, r.amazon, doing, (*ecr.Client).PutLifecyclePolicy, s.lifecycle)
+			_, err = ask[ecr.PutLifecyclePolicyOutput](ctx, r.amazon, doing, s.lifecycle)
 		}
 		if err != nil {
 			return err

@@ -36,7 +36,7 @@ func (a *amazon) token(ctx context.Context) (token, error) {
 		return had, nil
 	}
 	doing := "log in to " + a.host
-	out, err := ask(ctx, a, doing, (*ecr.Client).GetAuthorizationToken, &ecr.GetAuthorizationTokenInput{})
+	out, err := ask[ecr.GetAuthorizationTokenOutput](ctx, a, doing, &ecr.GetAuthorizationTokenInput{})
 	if err != nil {
 		return token{}, err
 	}

@@ -33,7 +33,7 @@ func (s ecrStore) read(ctx context.Context, repository, which string) (manifest,
 		return s.plain.read(ctx, repository, which)
 	}
 	doing := "read " + s.name(repository, which)
-	out, err := ask(ctx, s.amazon, doing, (*ecr.Client).BatchGetImage, &ecr.BatchGetImageInput{
+	out, err := ask[ecr.BatchGetImageOutput](ctx, s.amazon, doing, &ecr.BatchGetImageInput{
 		RepositoryName: aws.String(s.repository(repository)), RegistryId: s.registryID(), ImageIds: []ecrtypes.ImageIdentifier{identifier(which)},
 		AcceptedMediaTypes: []string{string(types.OCIManifestSchema1), string(types.OCIImageIndex), string(types.DockerManifestSchema2), string(types.DockerManifestList)},
 	})
@@ -88,7 +88,7 @@ func (s ecrStore) write(ctx context.Context, repository, tag string, m manifest)
 	if tag != "" {
 		in.ImageTag, which = &tag, tag
 	}
-	_, err := ask(ctx, s.amazon, "tag "+s.name(repository, which), (*ecr.Client).PutImage, in)
+	_, err := ask[ecr.PutImageOutput](ctx, s.amazon, "tag "+s.name(repository, which), in)
 	if codeOf(err) == "ImageAlreadyExistsException" {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (s ecrStore) remove(ctx context.Context, repository, tag, digest string) er
 		return err
 	}
 	doing := "remove " + s.name(repository, tag)
-	out, err := ask(ctx, s.amazon, doing, (*ecr.Client).BatchDeleteImage, &ecr.BatchDeleteImageInput{
+	out, err := ask[ecr.BatchDeleteImageOutput](ctx, s.amazon, doing, &ecr.BatchDeleteImageInput{
 		RepositoryName: aws.String(s.repository(repository)), RegistryId: s.registryID(), ImageIds: []ecrtypes.ImageIdentifier{identifier(tag)},
 	})
 	if err != nil {
