@@ -76,22 +76,7 @@ func TestPreview_TheDemoProjectOnEC2(t *testing.T) {
 		if page := pageAt(t, p.URL+"/", p.Machine.Address); !strings.Contains(page, "What the whole team knows") {
 			t.Errorf("after the update its page is %.600q", page)
 		}
-		count("create table kept_asleep as select 7 as n")
-		timed("sleep", "42")
-		if asleep := r.machines(t); len(asleep) != 1 || asleep[0].State != "asleep" || asleep[0].Machine.State != "stopped" {
-			t.Errorf("after sleep list --json = %+v, want it asleep and its machine stopped", asleep)
-		}
-		timed("wake", "42")
-		woken := r.onlyMachine(t)
-		if woken.Machine.ID != p.Machine.ID || woken.Commit != after.Commit || woken.Machine.Address == p.Machine.Address {
-			t.Errorf("after wake it is commit %.12s on %s at %s, want %.12s on %s at another address than %s", woken.Commit, woken.Machine.ID, woken.Machine.Address, after.Commit, p.Machine.ID, p.Machine.Address)
-		}
-		if page := pageAt(t, woken.URL+"/", woken.Machine.Address); !strings.HasPrefix(page, "200 ") || !strings.Contains(page, "What the whole team knows") {
-			t.Errorf("after wake its page is %.600q, want that of before", page)
-		}
-		if kept := count("select n from kept_asleep"); kept != "7" {
-			t.Errorf("after wake what was written before is %q, want 7", kept)
-		}
+		r.sleepsAndWakes(t, after, timed, count)
 		timed("extend", "42", "100h")
 		if again := r.onlyMachine(t); !again.Expires.After(p.Expires) {
 			t.Errorf("after extend the lease ends at %s, before at %s", again.Expires, p.Expires)
@@ -101,6 +86,28 @@ func TestPreview_TheDemoProjectOnEC2(t *testing.T) {
 			t.Errorf("after close list --json = %+v, want none", all)
 		}
 	})
+}
+
+// sleepsAndWakes has a preview sleep and wake: its machine has another address then, and its page and data are what they were.
+func (r repository) sleepsAndWakes(t *testing.T, before machinePreview, strake func(args ...string) string, query func(string) string) {
+	t.Helper()
+	page := pageAt(t, before.URL+"/", before.Machine.Address)
+	query("create table kept_asleep as select 7 as n")
+	strake("sleep", "42")
+	if asleep := r.machines(t); len(asleep) != 1 || asleep[0].State != "asleep" || asleep[0].Machine.State != "stopped" {
+		t.Errorf("after sleep list --json = %+v, want it asleep and its machine stopped", asleep)
+	}
+	strake("wake", "42")
+	woken := r.onlyMachine(t)
+	if woken.Machine.ID != before.Machine.ID || woken.Commit != before.Commit || woken.Machine.Address == before.Machine.Address {
+		t.Errorf("after wake it is commit %.12s on %s at %s, want %.12s on %s at another address than %s", woken.Commit, woken.Machine.ID, woken.Machine.Address, before.Commit, before.Machine.ID, before.Machine.Address)
+	}
+	if now := pageAt(t, woken.URL+"/", woken.Machine.Address); !strings.HasPrefix(now, "200 ") || !strings.Contains(now, "What the whole team knows") {
+		t.Errorf("after wake its page is %.600q, want that of before: %.600q", now, page)
+	}
+	if kept := query("select n from kept_asleep"); kept != "7" {
+		t.Errorf("after wake what was written before is %q, want 7", kept)
+	}
 }
 
 // machines are the previews that are on machines.
