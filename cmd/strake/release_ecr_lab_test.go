@@ -38,8 +38,8 @@ func onECR(t *testing.T, e lab.Engine) (repository, *awslab.ECR, *awslab.Faults)
 	return r, registries, f
 }
 
-// refused is what a command says that must end with 1.
-func (r repository) refused(t *testing.T, args ...string) string {
+// fails is what a command says that must end with 1.
+func (r repository) fails(t *testing.T, args ...string) string {
 	t.Helper()
 	out, code := r.strake(t, r.env, args...)
 	if code != 1 {
@@ -53,7 +53,7 @@ func TestRelease_ECROfTwoAccounts(t *testing.T) {
 		r, registries, f := onECR(t, e)
 		one := r.git(t, "rev-parse", "HEAD")
 		for _, command := range [][]string{{"build", "--push"}, {"status"}} {
-			if out := r.refused(t, command...); !strings.Contains(out, "strake registry init") {
+			if out := r.fails(t, command...); !strings.Contains(out, "strake registry init") {
 				t.Errorf("%v without repositories says %s, want that it names strake registry init", command, out)
 			}
 		}
@@ -133,12 +133,12 @@ func TestRelease_ECRRefusesAnotherAccount(t *testing.T) {
 		r.run(t, 0, "build", "--push")
 		r.run(t, 0, "promote", "stg", "--yes")
 		f.Add(awslab.Fault{Service: "sts", Action: "AssumeRole", Code: "AccessDenied", Times: -1})
-		if out := r.refused(t, "promote", "prod", "--yes"); !strings.Contains(out, "sts:SetSourceIdentity") {
+		if out := r.fails(t, "promote", "prod", "--yes"); !strings.Contains(out, "sts:SetSourceIdentity") {
 			t.Errorf("promote without the role says %s, want what its trust policy needs", out)
 		}
 		f.Clear()
 		f.Add(awslab.Fault{Service: "ecr", Action: "PutImage", Code: "AccessDeniedException", Status: 400, Times: -1})
-		if out := r.refused(t, "promote", "prod", "--yes"); !strings.Contains(out, "role/promote") {
+		if out := r.fails(t, "promote", "prod", "--yes"); !strings.Contains(out, "role/promote") {
 			t.Errorf("promote in a role that may not write says %s, want that it names the role", out)
 		}
 		if st := r.status(t); st["prod"].Release != nil {
