@@ -15,6 +15,8 @@ type Catalog struct {
 	Functions   []function   `json:"functions"`
 	Types       []dataType   `json:"types"` // enums, domains and composite types
 	Grants      []grant      `json:"grants"`
+	Usages      []usage      `json:"usages"`
+	Policies    []policy     `json:"policies"`
 	Extensions  []string     `json:"extensions"`
 }
 
@@ -58,6 +60,7 @@ type constraint struct {
 	Text     string `json:"text"`   // as pg_get_constraintdef writes it
 	OnDelete string `json:"onDelete"`
 	OnUpdate string `json:"onUpdate"`
+	Late     bool   `json:"late"` // it can be looked at when the transaction ends
 }
 
 // index is a unique one.
@@ -65,7 +68,10 @@ type index struct {
 	Name     string `json:"name"`
 	Relation int64  `json:"relation"`
 	Columns  []int  `json:"columns"` // 0 is an expression
+	Text     string `json:"text"`    // of its expressions
 	Where    string `json:"where"`
+	Nulls    bool   `json:"nulls"` // two nulls are alike
+	Late     bool   `json:"late"`  // it can be looked at when the transaction ends
 }
 
 // function is one, or a procedure or aggregate.
@@ -85,6 +91,9 @@ type dataType struct {
 	Schema string   `json:"schema"`
 	Name   string   `json:"name"`
 	Labels []string `json:"labels"`
+	Base   string   `json:"base"` // of a domain
+	// Attributes of a composite type are pairs of a name and a type.
+	Attributes [][2]string `json:"attributes"`
 }
 
 // grant is what a role that is not the owner may do.
@@ -95,10 +104,23 @@ type grant struct {
 	Right    string `json:"right"`
 }
 
+// usage is that a role that is not the owner may use a schema or call a function.
+type usage struct {
+	On   string `json:"on"`
+	Role string `json:"role"`
+}
+
+// policy is one of row level security.
+type policy struct {
+	Relation int64  `json:"relation"`
+	Name     string `json:"name"`
+	Text     string `json:"text"`
+}
+
 //go:embed catalog.sql
 var catalogSQL string
 
-// Read reads the catalogue. It locks nothing and changes nothing.
+// Read reads the catalogue, and changes nothing. It waits for ten seconds at most behind who changes the schema, and fails then.
 func (d DB) Read(ctx context.Context) (Catalog, error) {
 	var c Catalog
 	if err := d.ask(ctx, catalogSQL, &c); err != nil {

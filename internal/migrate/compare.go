@@ -20,6 +20,8 @@ func Compare(before, after Catalog) []Finding {
 	c.functions()
 	c.types()
 	c.grants()
+	c.usages()
+	c.policies()
 	for _, name := range before.Extensions {
 		if !slices.Contains(after.Extensions, name) {
 			c.find(Dropped, "extension "+name, "is gone")
@@ -104,7 +106,7 @@ func (c *comparison) relations() {
 			continue
 		}
 		if same.OID == is.OID && was.Bytes > 0 && is.File != was.File && is.File != 0 {
-			c.find(Rewritten, was.String(), "was written anew, all of its %s: nobody can use it meanwhile", size(was.Bytes))
+			c.find(Rewritten, was.String(), "was written anew or emptied, all of its %s: nobody can use it meanwhile", size(was.Bytes))
 		}
 	}
 }
@@ -215,6 +217,9 @@ func widens(was, is column) bool {
 		return true // the type has another name, of which is told once
 	}
 	if was.Collation != is.Collation {
+		return false
+	}
+	if strings.HasSuffix(was.Type, "[]") || strings.HasSuffix(is.Type, "[]") {
 		return false
 	}
 	from, fromArgs := modifier(was.Type)

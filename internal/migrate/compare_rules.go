@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,6 +52,8 @@ func (c *comparison) constraints() {
 		former := c.former(k, was, is)
 		switch {
 		case slices.ContainsFunc(former, func(f constraint) bool { return sameRule(f.Text, k.Text) }):
+		case k.Kind == "f" && slices.ContainsFunc(former, func(f constraint) bool { return f.Late && !k.Late }):
+			c.find(Constrained, was.String(), "is looked at with each statement now and no more when a transaction ends (%s)", k.Name)
 		case k.Kind == "c" && slices.ContainsFunc(former, func(f constraint) bool { return allows(k.Text, f.Text) }):
 		case k.Kind == "c":
 			c.find(Constrained, was.String(), "takes only rows with %s now (%s)", ruleOf(k.Text), k.Name)
@@ -129,11 +132,17 @@ func allows(is, was string) bool {
 
 // domain finds a rule of a domain that is new while the domain is not.
 func (c *comparison) domain(k constraint) {
-	i := slices.IndexFunc(c.before.Types, func(t dataType) bool { return t.OID == k.Domain })
-	if i < 0 || slices.ContainsFunc(c.before.Constraints, func(f constraint) bool { return f.Domain == k.Domain && sameRule(f.Text, k.Text) }) {
+	is := slices.IndexFunc(c.after.Types, func(t dataType) bool { return t.OID == k.Domain })
+	if is < 0 {
+		return // it belongs to an extension
+	}
+	t := c.after.Types[is]
+	i := slices.IndexFunc(c.before.Types, func(b dataType) bool { return b.Schema == t.Schema && b.Name == t.Name })
+	if i < 0 || slices.ContainsFunc(c.before.Constraints, func(f constraint) bool {
+		return f.Domain == c.before.Types[i].OID && (sameRule(f.Text, k.Text) || allows(k.Text, f.Text))
+	}) {
 		return
 	}
-	t := c.before.Types[i]
 	c.find(Constrained, "type "+full(t.Schema, t.Name), "takes only %s now (%s)", ruleOf(k.Text), k.Name)
 }
 
@@ -147,11 +156,11 @@ func (c *comparison) indexes() {
 		names := is.names(i.Columns)
 		expressions := slices.Contains(i.Columns, 0)
 		known := slices.ContainsFunc(c.before.Indexes, func(f index) bool {
-			if f.Relation != was.OID {
+			if f.Relation != was.OID || i.Nulls && !f.Nulls || f.Late && !i.Late {
 				return false
 			}
 			if expressions || slices.Contains(f.Columns, 0) || f.Where != "" {
-				return f.Where == i.Where && f.Name == i.Name && slices.Equal(f.Columns, i.Columns)
+				return f.Where == i.Where && f.Text == i.Text && slices.Equal(was.names(f.Columns), names)
 			}
 			for _, n := range was.names(f.Columns) {
 				if !slices.Contains(names, n) {
@@ -204,6 +213,15 @@ func (c *comparison) types() {
 			}
 			continue
 		}
+		is := c.after.Types[i]
+		if was.Base != is.Base {
+			c.find(Retyped, on, "is %s now and was %s", cmp.Or(is.Base, "no domain"), cmp.Or(was.Base, "no domain"))
+		}
+		if len(is.Attributes) < len(was.Attributes) || !slices.Equal(is.Attributes[:len(was.Attributes)], was.Attributes) {
+			c.find(Retyped, on, "has other attributes")
+		} else if len(is.Attributes) > len(was.Attributes) {
+			c.find(Retyped, on, "has more attributes, which its values have to give")
+		}
 		for _, label := range was.Labels {
 			if !slices.Contains(c.after.Types[i].Labels, label) {
 				c.find(Dropped, on, "has no value %s any more", label)
@@ -216,11 +234,14 @@ func (c *comparison) types() {
 func (c *comparison) grants() {
 	for _, g := range c.before.Grants {
 		is, there := c.now[g.Relation]
+		if is.Owner == g.Role {
+			continue // who owns it may do everything
+		}
 		if _, kept := is.named(g.Column); !there || g.Column != "" && !kept {
 			continue
 		}
 		same := func(n grant) bool {
-			return n.Relation == is.OID && n.Role == g.Role && n.Right == g.Right && (n.Column == "" || n.Column == g.Column)
+			return n.Relation == is.OID && (n.Role == g.Role || n.Role == "public") && n.Right == g.Right && (n.Column == "" || n.Column == g.Column)
 		}
 		if !slices.ContainsFunc(c.after.Grants, same) {
 			on := is.String()
@@ -228,6 +249,46 @@ func (c *comparison) grants() {
 				on = "column " + full(is.Schema, is.Name) + "." + g.Column
 			}
 			c.find(Revoked, on, "is closed to the role %s for %s now", g.Role, strings.ToLower(g.Right))
+		}
+	}
+}
+
+// usages finds what roles may not use any more of what is still there.
+func (c *comparison) usages() {
+	for _, u := range c.before.Usages {
+		has := func(role string) bool { return slices.Contains(c.after.Usages, usage{On: u.On, Role: role}) }
+		if c.isThere(u.On) && !has(u.Role) && !has("public") {
+			c.find(Revoked, u.On, "is closed to the role %s now", u.Role)
+		}
+	}
+}
+
+// isThere is whether a schema or function, of which rights are known, is still there. What a schema is known by are the things in it.
+func (c *comparison) isThere(on string) bool {
+	if name, isSchema := strings.CutPrefix(on, "schema "); isSchema {
+		return slices.ContainsFunc(c.after.Relations, func(r relation) bool { return r.Schema == name })
+	}
+	return slices.ContainsFunc(c.after.Functions, func(f function) bool { return "function "+f.Text == on })
+}
+
+// policies finds tables that were guarded before and whose policies are other ones: whether they allow more or less is not judged.
+func (c *comparison) policies() {
+	for _, was := range c.before.Relations {
+		is, there := c.now[was.OID]
+		if !there || !was.Guarded || !is.Guarded {
+			continue
+		}
+		of := func(all []policy, oid int64) (texts []string) {
+			for _, p := range all {
+				if p.Relation == oid {
+					texts = append(texts, p.Text)
+				}
+			}
+			slices.Sort(texts)
+			return texts
+		}
+		if !slices.Equal(of(c.before.Policies, was.OID), of(c.after.Policies, is.OID)) {
+			c.find(Constrained, was.String(), "shows and takes other rows: its policies are other ones")
 		}
 	}
 }

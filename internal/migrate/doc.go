@@ -47,7 +47,7 @@ func quote(text string) string {
 // Kind is what sort of trouble a Finding names.
 type Kind string
 
-// Kinds of findings. What is below Rewritten does not break programs but keeps them waiting.
+// Kinds of findings. What is Rewritten does not break programs but keeps them waiting.
 const (
 	Dropped     Kind = "dropped"     // a table, view, column, function, type, sequence or extension is gone
 	Renamed     Kind = "renamed"     // it has another name
@@ -57,7 +57,6 @@ const (
 	Revoked     Kind = "revoked"     // a role may do less
 	Statement   Kind = "statement"   // a statement that ran is not understood any more
 	Rewritten   Kind = "rewritten"   // a whole table was written anew
-	Locked      Kind = "locked"      // a table could not be used for a while
 )
 
 // Finding is one thing that a migration does to programs that know the schema from before it.
@@ -73,4 +72,4 @@ type Finding struct {
 func (f Finding) String() string { return f.On + " " + f.Text }
 
 // Breaks is whether programs may fail by it; else they have to wait.
-func (f Finding) Breaks() bool { return f.Kind != Rewritten && f.Kind != Locked }
+func (f Finding) Breaks() bool { return f.Kind != Rewritten }

@@ -4,8 +4,10 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -19,18 +21,23 @@ type Judgement struct {
 }
 
 // Statements are the texts of what programs sent to the database since its statistics began, without values, each once.
-// It returns an error where the extension pg_stat_statements is not loaded.
+// It returns an error where the extension pg_stat_statements is not there, and where other roles' statements are hidden from the one that asks.
 // Source: https://www.postgresql.org/docs/current/pgstatstatements.html
 func (d DB) Statements(ctx context.Context) ([]string, error) {
 	var texts []string
-	err := d.ask(ctx, `create extension if not exists pg_stat_statements;
-select coalesce(json_agg(query order by query), '[]') from (select distinct query from pg_stat_statements s join pg_database b on b.oid = s.dbid
+	err := d.ask(ctx, `select coalesce(json_agg(query order by query), '[]') from (select distinct query from pg_stat_statements s join pg_database b on b.oid = s.dbid
 where b.datname = current_database() and query !~* 'pg_stat_statements') q;`, &texts)
 	if err != nil {
 		return nil, fmt.Errorf("read the statements that ran: %w", err)
 	}
+	if slices.Contains(texts, hiddenStatement) {
+		return nil, errors.New("read the statements that ran: those of other roles are hidden from this one, which needs pg_read_all_stats")
+	}
 	return texts, nil
 }
+
+// hiddenStatement is what a role sees of others' statements that may not see them.
+const hiddenStatement = "<insufficient privilege>"
 
 //go:embed judge.sql
 var judgeSQL string
@@ -42,12 +49,17 @@ var aside = regexp.MustCompile(`(?i)^\s*(begin|commit|rollback|start|savepoint|r
 // first alone. None is run. Statements that begin or end transactions, set parameters or make schemas are left out.
 func Judge(ctx context.Context, before, after DB, statements []string) (Judgement, error) {
 	var asked []string
+	var j Judgement
 	for _, s := range statements {
-		if strings.TrimSpace(s) != "" && !aside.MatchString(s) {
-			asked = append(asked, strings.TrimRight(s, "; \t\r\n"))
+		s = strings.TrimRight(s, "; \t\r\n")
+		switch {
+		case strings.TrimSpace(s) == "" || aside.MatchString(s):
+		case isSeveral(s):
+			j.Unjudged = append(j.Unjudged, Finding{Kind: Statement, On: "statement " + short(s), Text: "is more than one"})
+		default:
+			asked = append(asked, s)
 		}
 	}
-	var j Judgement
 	if len(asked) == 0 {
 		return j, nil
 	}
@@ -70,6 +82,18 @@ func Judge(ctx context.Context, before, after DB, statements []string) (Judgemen
 		j.Judged++
 	}
 	return j, nil
+}
+
+// quoted is what may hold a semicolon that ends no statement: strings, names and comments. tricky is what makes that hard to tell: escapes and dollar
+// quotes.
+var (
+	quoted = regexp.MustCompile(`(?s)'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/`)
+	tricky = regexp.MustCompile(`\\|\$[^0-9]`)
+)
+
+// isSeveral is whether a text may be more than one statement, of which EXECUTE would run the second. Where it cannot be told it is.
+func isSeveral(s string) bool {
+	return strings.Contains(s, ";") && (tricky.MatchString(s) || strings.Contains(quoted.ReplaceAllString(s, " "), ";"))
 }
 
 // prepare says of each statement why it cannot be prepared, "" where it can.

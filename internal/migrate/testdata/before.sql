@@ -24,9 +24,15 @@ create table notes (
   due date
 );
 create index notes_user on notes (user_id);
+create unique index users_nick on users (upper(nick));
+create unique index notes_slot on notes (user_id, due, pinned, id);
 create unique index notes_title on notes (user_id, title);
-create table tags (note_id bigint not null references notes, tag text not null, primary key (note_id, tag));
-create table archive (id int, text text);
+create table tags (note_id bigint not null references notes deferrable, tag text not null, primary key (note_id, tag));
+create table archive (id int, text text, words varchar(50)[]);
+create type place as (street text, zip text);
+create table archive_rows (id int, home place);
+alter table archive_rows enable row level security;
+create policy own on archive_rows using (id < 100);
 create schema audit;
 create table audit.events (id bigserial primary key, at timestamptz not null default now(), what jsonb not null);
 create view active as select id, email, name from users where role = 'member';
@@ -34,6 +40,7 @@ create materialized view counts as select user_id, count(*) as n from notes grou
 create function slug(t text) returns text language sql immutable as $$ select lower(replace(t, ' ', '-')) $$;
 create function add_days(d date, n int) returns date language sql immutable as $$ select d + n $$;
 grant select on notes to reader;
+grant usage on schema audit to reader;
 grant select (email, name) on users to reader;
 insert into users (email, name) select 'u' || n || '@example.org', 'user ' || n from generate_series(1, 50) n;
 insert into notes (user_id, title, body) select 1 + n % 50, 'note ' || n, repeat('x', 200) from generate_series(1, 500) n;
