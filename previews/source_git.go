@@ -51,12 +51,18 @@ func (s *Source) command(ctx context.Context, args ...string) *exec.Cmd {
 		"-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "submodule.recurse=false", "-c", "fetch.recurseSubmodules=false", "-c", "fetch.prune=false",
 		"-c", "fetch.writeCommitGraph=false", "-c", "core.untrackedCache=false"}
 	cmd := exec.CommandContext(ctx, "git", append(off, args...)...)
-	cmd.Env = append(slices.DeleteFunc(slices.Clone(s.Environ), func(kv string) bool {
+	cmd.Env = GitEnviron(s.Environ)
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// GitEnviron is an environment for git commands on the repository of a folder as it is: without variables that point git at another one, as a hook of git
+// sets them, and with objects that refs/replace puts in the place of others left out. Nobody is asked for a password.
+func GitEnviron(environ []string) []string {
+	return append(slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return slices.Contains(repositoryVariables(), name) || strings.HasPrefix(name, "GIT_TRACE")
 	}), "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0", "GIT_NO_REPLACE_OBJECTS=1", "GIT_LITERAL_PATHSPECS=1", "LC_ALL=C")
-	cmd.WaitDelay = 5 * time.Second
-	return cmd
 }
 
 // repositoryVariables are the variables of git that say which repository is meant, and how it is read.

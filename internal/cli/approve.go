@@ -58,7 +58,7 @@ type approveDocument struct {
 
 // approve signs an approval, or that one is taken back.
 func approve(ctx context.Context, s Streams, o approveOptions) error {
-	r, err := beginReleasing(ctx, s, o.Project)
+	r, err := beginReleasing(ctx, s, o.Project, true)
 	if err != nil {
 		return err
 	}

@@ -115,11 +115,11 @@ func (r *releasing) isTip(ctx context.Context, s Streams, branch, commit, left s
 	if err != nil || claims.Remote == "" {
 		return err == nil, err
 	}
-	list, err := gitSaid(ctx, s, r.dir, "ls-remote", "--quiet", "--", claims.Remote, "refs/heads/"+branch)
+	refs, err := remoteRefs(ctx, s, r.dir, claims.Remote, "refs/heads/"+branch)
 	if err != nil {
 		return false, fmt.Errorf("look where %s of %s is: %w", branch, claims.Remote, err)
 	}
-	at, _, _ := strings.Cut(list, "\t")
+	at := refs["refs/heads/"+branch]
 	if at == commit {
 		return true, nil
 	}

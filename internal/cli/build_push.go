@@ -36,7 +36,7 @@ func buildAndPush(ctx context.Context, s Streams, o buildOptions) (err error) {
 	if len(o.Services) > 0 || o.DryRun {
 		return usagef("say strake build --push alone", "--push publishes all images of a commit, so that one tag has them all")
 	}
-	r, err := beginReleasing(ctx, s, o.Project)
+	r, err := beginReleasing(ctx, s, o.Project, true)
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/strake-dev/strake/internal/release"
+	"github.com/strake-dev/strake/previews"
 )
 
 // knownCommits is how far back seeds of earlier commits are looked for.
@@ -28,19 +32,73 @@ func ancestorsOf(ctx context.Context, s Streams, dir, commit string) []string {
 	return strings.Fields(list)
 }
 
+// remoteLimit is how long git may take with a remote: a fetch of a large repository does, one that does not answer must not.
+const remoteLimit = 10 * time.Minute
+
+// gitCall is a git command in a folder.
+type gitCall struct {
+	dir   string
+	limit time.Duration // of one that asks a remote
+	index string        // the file that stands for the index; "" is the checkout's own
+}
+
 // git is what git prints of a folder. A checkout brings no configuration; what this one's own would have run at each command is left out all
-// the same.
+// the same, and so are variables that point git at another repository, and objects that stand for others.
 func git(ctx context.Context, s Streams, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"}, args...)...)
-	cmd.Env = append(append([]string{}, s.Environ...), "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C")
+	return gitCall{dir: dir, limit: remoteLimit}.run(ctx, s, args...)
+}
+
+func (g gitCall) run(ctx context.Context, s Streams, args ...string) (string, error) {
+	if remote, is := asksRemote(args); is {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, g.limit, fmt.Errorf("%s did not answer git %s within %s", remote, args[0], g.limit))
+		defer cancel()
+	}
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", g.dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"}, args...)...)
+	cmd.Env = previews.GitEnviron(s.Environ)
+	if g.index != "" {
+		cmd.Env = append(cmd.Env, "GIT_INDEX_FILE="+g.index)
+	}
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.Output()
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	return strings.TrimSpace(string(out)), err
+}
+
+// asksRemote is whether a git command speaks to a remote, which stands after --.
+func asksRemote(args []string) (remote string, is bool) {
+	at := slices.Index(args, "--")
+	if at < 0 || at+1 == len(args) || !slices.Contains([]string{"ls-remote", "fetch", "push"}, args[0]) {
+		return "", false
+	}
+	return args[at+1], true
+}
+
+// commitNamed is the commit, in full, that a name leads to.
+func commitNamed(ctx context.Context, s Streams, dir, name string) (string, error) {
+	id, err := git(ctx, s, dir, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}")
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("the repository has no commit %s", name)
+	}
+	return id, err
+}
+
+// remoteRefs are the commits of those references that a remote has, by their names in full.
+func remoteRefs(ctx context.Context, s Streams, dir, remote string, refs ...string) (map[string]string, error) {
+	list, err := gitSaid(ctx, s, dir, append([]string{"ls-remote", "--quiet", "--", remote}, refs...)...)
+	return release.Refs(list), err
 }
 
 // gitSaid is git, whose error says what git said of it.
 func gitSaid(ctx context.Context, s Streams, dir string, args ...string) (string, error) {
-	out, err := git(ctx, s, dir, args...)
+	return gitCall{dir: dir, limit: remoteLimit}.said(ctx, s, args...)
+}
+
+func (g gitCall) said(ctx context.Context, s Streams, args ...string) (string, error) {
+	out, err := g.run(ctx, s, args...)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		said := strings.TrimSpace(string(exit.Stderr))

@@ -25,7 +25,7 @@ func (r *releasing) hotfix(ctx context.Context, s Streams, name, commit string, 
 		return nil, "", &release.PolicyError{Why: name + " has had no release that a hotfix could be of", Next: "strake promote " + name + " makes the first"}
 	}
 	if commit != "" {
-		if commit, err = gitSaid(ctx, s, r.dir, "rev-parse", "--verify", "--quiet", "--end-of-options", commit+"^{commit}"); err != nil {
+		if commit, err = commitNamed(ctx, s, r.dir, commit); err != nil {
 			return nil, "", &compose.HintedError{Err: fmt.Errorf("find the commit of the hotfix: %w", err), Next: "git fetch brings commits that the repository does not have yet"}
 		}
 	}
@@ -33,13 +33,9 @@ func (r *releasing) hotfix(ctx context.Context, s Streams, name, commit string, 
 	if err != nil {
 		return nil, "", err
 	}
-	base, err := gitSaid(ctx, s, r.dir, "merge-base", r.policy, id)
+	base, err := r.hotfixBase(ctx, s, branch, id, last)
 	if err != nil {
-		return nil, "", fmt.Errorf("find where %s left the default branch: %w", branch, err)
-	}
-	if _, err := git(ctx, s, r.dir, "merge-base", "--is-ancestor", base, last.Commit); err != nil {
-		return nil, "", &release.PolicyError{Why: fmt.Sprintf("%s left the default branch at %s, which is not in what %s runs, %s: it would bring more than fixes", branch, release.Short(base), name, release.Short(last.Commit)),
-			Next: fmt.Sprintf("git rebase --onto %s %s %s, push it, and run strake build --push", release.Short(last.Commit), release.Short(base), branch)}
+		return nil, "", err
 	}
 	x = &release.Hotfix{Branch: branch, Base: base, Fixes: []release.Fix{}}
 	patches, err := r.patches(ctx, s, append(patchLog(), "--no-merges", "--end-of-options", base+".."+id))
@@ -59,6 +55,27 @@ func (r *releasing) hotfix(ctx context.Context, s Streams, name, commit string, 
 		x.Whole = patch
 	}
 	return x, id, err
+}
+
+// hotfixBase is where a hotfix left the default branch. It has to begin in what the environment runs, or it would bring more than fixes, and to have that, or
+// it would take fixes away.
+func (r *releasing) hotfixBase(ctx context.Context, s Streams, branch, id string, last release.Entry) (base string, err error) {
+	if base, err = gitSaid(ctx, s, r.dir, "merge-base", r.policy, id); err != nil {
+		return "", fmt.Errorf("find where %s left the default branch: %w", branch, err)
+	}
+	if _, err := commitNamed(ctx, s, r.dir, last.Commit); err != nil {
+		return "", &compose.HintedError{Err: fmt.Errorf("look whether %s has what %s runs: %w", branch, last.Environment, err), Next: "git fetch origin " + last.Commit + " brings it"}
+	}
+	why := ""
+	if _, err := git(ctx, s, r.dir, "merge-base", "--is-ancestor", base, last.Commit); err != nil {
+		why = fmt.Sprintf("%s left the default branch at %s, which is not in what %s runs, %s: it would bring more than fixes", branch, release.Short(base), last.Environment, release.Short(last.Commit))
+	} else if _, err := git(ctx, s, r.dir, "merge-base", "--is-ancestor", last.Commit, id); err != nil {
+		why = fmt.Sprintf("%s does not have what %s runs, %s: it would take that away", branch, last.Environment, release.Short(last.Commit))
+	}
+	if why != "" {
+		return "", &release.PolicyError{Why: why, Next: fmt.Sprintf("git rebase --onto %s %s %s, push it, and run strake build --push", release.Short(last.Commit), release.Short(base), branch)}
+	}
+	return base, nil
 }
 
 // hotfixBranch is the branch that has the commit of a hotfix, and that commit. The origin says which branches there are; without one the repository does.

@@ -47,11 +47,13 @@ func plan(ctx context.Context, s Streams, o upOptions, steps bool) error {
 
 // planRelease prints what an environment would run if the commit that is checked out were the default branch's.
 func planRelease(ctx context.Context, s Streams, o promoteOptions) error {
-	head, err := gitSaid(ctx, s, s.Dir, "rev-parse", "--verify", "HEAD^{commit}")
+	sources, err := newPreviewSources(s, o.Project, func(string) {})
 	if err != nil {
 		return err
 	}
-	o.WishAt = head
+	if o.WishAt, err = commitNamed(ctx, s, sources.dir, "HEAD"); err != nil {
+		return err
+	}
 	return promote(ctx, s, o)
 }
 

@@ -90,7 +90,7 @@ func promoteOptionsOf(c *cli.Context) (promoteOptions, error) {
 
 // promote moves an environment forwards or back.
 func promote(ctx context.Context, s Streams, o promoteOptions) error {
-	r, err := beginReleasing(ctx, s, o.Project)
+	r, err := beginReleasing(ctx, s, o.Project, true)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type proposal struct {
 
 // propose writes the commit that an environment is to run into its file, on a branch of the origin of its own. The checkout stays as it is.
 func propose(ctx context.Context, s Streams, o promoteOptions) error {
-	r, err := beginReleasing(ctx, s, o.Project)
+	r, err := beginReleasing(ctx, s, o.Project, true)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (r *releasing) proposed(ctx context.Context, s Streams, o promoteOptions, e
 		if err != nil {
 			return release.Move{}, nil, err
 		}
-		if full, err := gitSaid(ctx, s, r.dir, "rev-parse", "--verify", "--quiet", "--end-of-options", o.Commit+"^{commit}"); err == nil && h.IsFormer(full) {
+		if full, err := commitNamed(ctx, s, r.dir, o.Commit); err == nil && h.IsFormer(full) {
 			o.Commit, o.Back = full, true // a proposal to go back
 		}
 	}
@@ -111,11 +111,11 @@ func (r *releasing) pushProposal(ctx context.Context, s Streams, p proposal, m r
 		return "", err
 	}
 	where = " of origin"
-	list, err := gitSaid(ctx, s, r.dir, "ls-remote", "--quiet", "--", "origin", ref)
+	refs, err := remoteRefs(ctx, s, r.dir, "origin", ref)
 	if err != nil {
 		return where, fmt.Errorf("look whether it is proposed already: %w", err)
 	}
-	there, _, _ := strings.Cut(list, "\t")
+	there := refs[ref]
 	if there != "" {
 		if _, err := gitSaid(ctx, s, r.dir, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--", "origin", ref); err != nil {
 			return where, fmt.Errorf("fetch %s: %w", p.Branch, err)
@@ -147,18 +147,18 @@ func (r *releasing) commitProposal(ctx context.Context, s Streams, p proposal, m
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return "", err
 	}
-	s.Environ = append(slices.Clone(s.Environ), "GIT_INDEX_FILE="+filepath.Join(temp, "index"))
-	if _, err := gitSaid(ctx, s, r.dir, "read-tree", r.policy); err != nil {
+	g := gitCall{dir: r.dir, index: filepath.Join(temp, "index")}
+	if _, err := g.said(ctx, s, "read-tree", r.policy); err != nil {
 		return "", err
 	}
 	blob, err := gitSaid(ctx, s, r.dir, "hash-object", "-w", "--no-filters", "--", file)
 	if err != nil {
 		return "", err
 	}
-	if _, err := gitSaid(ctx, s, r.dir, "update-index", "--add", "--cacheinfo", "100644,"+blob+","+p.File); err != nil {
+	if _, err := g.said(ctx, s, "update-index", "--add", "--cacheinfo", "100644,"+blob+","+p.File); err != nil {
 		return "", err
 	}
-	tree, err := gitSaid(ctx, s, r.dir, "write-tree")
+	tree, err := g.said(ctx, s, "write-tree")
 	if err != nil {
 		return "", err
 	}

@@ -45,7 +45,7 @@ type registryDocument struct {
 
 // registryInit makes what the registries of a project lack.
 func registryInit(ctx context.Context, s Streams, o projectOptions, dryRun, asJSON bool) error {
-	r, err := beginReleasing(ctx, s, o)
+	r, err := beginReleasing(ctx, s, o, false)
 	if err != nil {
 		return err
 	}

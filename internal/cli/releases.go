@@ -28,7 +28,7 @@ func newReleases() *cli.Command {
 
 // releases prints the ledger of an environment.
 func releases(ctx context.Context, s Streams, o projectOptions, name string, asJSON bool) error {
-	r, err := beginReleasing(ctx, s, o)
+	r, err := beginReleasing(ctx, s, o, false)
 	if err != nil {
 		return err
 	}

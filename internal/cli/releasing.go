@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +24,9 @@ type releasing struct {
 	dir          string
 }
 
-// beginReleasing reads the policy of the project's default branch. Nothing is asked of the registry yet.
-func beginReleasing(ctx context.Context, s Streams, o projectOptions) (*releasing, error) {
+// beginReleasing reads the policy of the project's default branch. Nothing is asked of the registry yet. acts is for commands that the policy may refuse: it is
+// the policy that the origin has by now, and where that cannot be asked it is an error. Without an origin it is that of this repository.
+func beginReleasing(ctx context.Context, s Streams, o projectOptions, acts bool) (*releasing, error) {
 	if o.Offline {
 		return nil, usagef("unset STRAKE_OFFLINE for it", "releases are in a registry, and offline forbids it")
 	}
@@ -38,9 +38,17 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions) (*releasin
 	if err != nil {
 		return nil, err
 	}
+	if acts { // which environments ask for what is decided there too, and this repository need not know it yet
+		if at, err = latest(ctx, s, sources, at); err != nil {
+			return nil, &compose.HintedError{Err: fmt.Errorf("read the policy of releases as it is by now: %w", err), Next: "run it again where git fetch origin works; git remote set-head origin --auto finds a default branch that has another name by now"}
+		}
+	}
 	p, err := sources.source.Project(ctx, at.ID, o.loadOptions(s))
-	if err == nil && wantsLatest(p) { // whoever may approve no more is taken from the branch, and this repository need not know it yet
-		if now := latest(ctx, s, sources, at); now.ID != at.ID {
+	if err == nil && !acts && wantsLatest(p) { // what is told of approvals and files is of the newest, if that can be had
+		now, lateErr := latest(ctx, s, sources, at)
+		if lateErr != nil {
+			fmt.Fprintf(s.Err, "warning: the policy of releases is read as it was fetched last: %v\n", lateErr)
+		} else if now.ID != at.ID {
 			at = now
 			p, err = sources.source.Project(ctx, at.ID, o.loadOptions(s))
 		}
@@ -69,18 +77,26 @@ func wantsLatest(p *compose.Project) bool {
 	return false
 }
 
-// latest is the default branch as the origin has it by now; where it cannot be asked, which is said, as this repository knows it.
-func latest(ctx context.Context, s Streams, sources *previewSources, known previews.Commit) previews.Commit {
+// latest is the default branch as the origin has it by now; without an origin as this repository has it.
+func latest(ctx context.Context, s Streams, sources *previewSources, known previews.Commit) (previews.Commit, error) {
+	remotes, err := gitSaid(ctx, s, sources.dir, "remote")
+	if err != nil || !isLine(remotes, "origin") {
+		return known, err
+	}
 	name, err := branchOf(ctx, s, sources.dir, known.From)
 	if err != nil {
-		return known
+		return known, err
 	}
 	now, warning, err := sources.source.Resolve(ctx, previews.Change{Branch: name})
-	if warning == "" && err == nil {
-		return now
+	switch {
+	case err != nil:
+		return known, err
+	case warning != "":
+		return known, errors.New(warning)
+	case !strings.HasSuffix(now.From, " of origin"):
+		return known, fmt.Errorf("origin has no branch %s", name)
 	}
-	fmt.Fprintf(s.Err, "warning: the policy of releases is read from %s as it was fetched last: %s\n", name, cmp.Or(warning, fmt.Sprint(err)))
-	return known
+	return now, nil
 }
 
 // branchOf is the name of the branch that a reference leads to, which may be the HEAD of a remote.

@@ -63,7 +63,7 @@ type wishStatus struct {
 
 // status prints what each environment runs.
 func status(ctx context.Context, s Streams, o projectOptions, long, asJSON bool) error {
-	r, err := beginReleasing(ctx, s, o)
+	r, err := beginReleasing(ctx, s, o, false)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -49,7 +50,7 @@ type tagDocument struct {
 
 // tag names a release. The tag of git comes first: the origin has it once, so that of two who name at once one is refused before any image is tagged.
 func tag(ctx context.Context, s Streams, o tagOptions) error {
-	r, err := beginReleasing(ctx, s, o.Project)
+	r, err := beginReleasing(ctx, s, o.Project, false)
 	if err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func (r *releasing) lookForTag(ctx context.Context, s Streams, name, commit stri
 	if _, err := git(ctx, s, r.dir, "check-ref-format", ref); err != nil {
 		return g, usagef("write one such as v1.2.0", "git takes no tag %q", name)
 	}
-	if at, err := git(ctx, s, r.dir, "rev-parse", "--verify", "--quiet", ref+"^{commit}"); err == nil {
+	if at, err := commitNamed(ctx, s, r.dir, ref); err == nil {
 		if g.here = at == commit; !g.here {
 			return g, other(at, "")
 		}
@@ -159,14 +160,11 @@ func (r *releasing) lookForTag(ctx context.Context, s Streams, name, commit stri
 		return g, err
 	}
 	g.remote = "origin"
-	list, err := gitSaid(ctx, s, r.dir, "ls-remote", "--quiet", "--", g.remote, ref, ref+"^{}")
+	refs, err := remoteRefs(ctx, s, r.dir, g.remote, ref, ref+"^{}")
 	if err != nil {
 		return g, fmt.Errorf("look whether origin has %s: %w", name, err)
 	}
-	at := ""
-	for line := range strings.Lines(list) { // the commit of an annotated tag comes after it
-		at, _, _ = strings.Cut(line, "\t")
-	}
+	at := cmp.Or(refs[ref+"^{}"], refs[ref]) // the first is the commit of an annotated tag
 	if g.there = at == commit; at != "" && !g.there {
 		return g, other(at, " of origin")
 	}

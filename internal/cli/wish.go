@@ -63,11 +63,11 @@ func (r *releasing) endOf(ctx context.Context, s Streams, remote string) (string
 	if !isLine(remotes, remote) {
 		return "", &compose.HintedError{Err: fmt.Errorf("the repository has no remote %s", remote), Next: "git remote add " + remote + " URL"}
 	}
-	list, err := gitSaid(ctx, s, r.dir, "ls-remote", "--quiet", "--", remote, "HEAD")
+	refs, err := remoteRefs(ctx, s, r.dir, remote, "HEAD")
 	if err != nil {
 		return "", fmt.Errorf("look where %s is: %w", remote, err)
 	}
-	id, _, _ := strings.Cut(list, "\t")
+	id := refs["HEAD"]
 	if id == "" {
 		return "", &compose.HintedError{Err: fmt.Errorf("%s has no commit yet", remote), Next: "git push " + remote + " HEAD:main"}
 	}
@@ -99,7 +99,7 @@ func (r *releasing) wants(ctx context.Context, s Streams, o promoteOptions) (com
 	if err != nil || wish == "" || o.Commit == "" {
 		return wish, wish != "", err
 	}
-	full, err := gitSaid(ctx, s, r.dir, "rev-parse", "--verify", "--quiet", "--end-of-options", o.Commit+"^{commit}")
+	full, err := commitNamed(ctx, s, r.dir, o.Commit)
 	if err != nil {
 		full = o.Commit
 	}

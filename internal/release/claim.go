@@ -106,8 +106,20 @@ func (c Claims) still(ctx context.Context, environment, id string) error {
 // there is the claim of an environment; "" for none.
 func (c Claims) there(ctx context.Context, environment string) (id string, err error) {
 	list, err := c.git(ctx, "ls-remote", "--quiet", "--", c.Remote, claimRef(environment))
-	id, _, _ = strings.Cut(list, "\t")
-	return id, err
+	return Refs(list)[claimRef(environment)], err
+}
+
+// Refs are the references that git ls-remote lists, by their names in full. Which one was asked for has to be looked up by its name: git lists those too that
+// only end in it, such as a branch that is called refs/heads/main.
+// Source: git-ls-remote(1), patterns.
+func Refs(list string) map[string]string {
+	at := map[string]string{}
+	for line := range strings.Lines(list) {
+		if id, ref, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
+			at[ref] = id
+		}
+	}
+	return at
 }
 
 // git is Git, which ends.

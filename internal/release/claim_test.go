@@ -161,3 +161,10 @@ func TestClaims_ThatAreTakenAwayAreNoneAnyMore(t *testing.T) {
 		t.Errorf("still after another took it = %v, want a HeldError", err)
 	}
 }
+
+func TestRefs_AreFoundByTheirNamesInFull(t *testing.T) {
+	got := release.Refs("1\trefs/a/refs/heads/stg\n2\trefs/heads/refs/heads/stg\n3\trefs/heads/stg\n")
+	if got["refs/heads/stg"] != "3" || len(got) != 3 || len(release.Refs("")) != 0 {
+		t.Errorf("Refs = %v, want each by its name", got)
+	}
+}
