@@ -164,21 +164,39 @@ func (r *releasing) patches(ctx context.Context, s Streams, args []string) (map[
 
 var pickedFrom = regex.New(`cherry picked from commit ([0-9a-f]{40,64})`)
 
+// atOncePatches is how many commits are looked through before it is asked whether something is owed still.
+const atOncePatches = 200
+
 // debts are what the default branch owes to hotfixes of an environment.
 func (r *releasing) debts(ctx context.Context, s Streams, h release.History) []release.Debt {
-	return h.Debts(func(base string) (has release.Patches, err error) {
-		by, err := r.patches(ctx, s, append(patchLog(), "--no-merges", "--end-of-options", base+".."+r.policy))
-		if err != nil {
-			return has, errors.New("git does not know " + release.Short(base) + ", at which it began: git fetch may bring it")
+	return h.Debts(func(x release.Hotfix) (release.Patches, error) { return r.since(ctx, s, x) })
+}
+
+// since is what the default branch has changed since a hotfix began, the oldest first and no further than to where all of it is paid.
+func (r *releasing) since(ctx context.Context, s Streams, x release.Hotfix) (has release.Patches, err error) {
+	has = release.Patches{IDs: map[string]bool{}, Picked: map[string]bool{}}
+	said, err := gitSaid(ctx, s, r.dir, "-c", "log.showSignature=false", "log", "--format=%B", "--end-of-options", x.Base+".."+r.policy)
+	if err != nil {
+		return has, errors.New("git does not know " + release.Short(x.Base) + ", at which it began: git fetch may bring it")
+	}
+	for _, m := range pickedFrom.FindAllStringSubmatch(said, -1) {
+		has.Picked[m[1]] = true
+	}
+	list, err := gitSaid(ctx, s, r.dir, "rev-list", "--reverse", "--no-merges", "--end-of-options", x.Base+".."+r.policy)
+	if err != nil {
+		return has, err
+	}
+	for some := range slices.Chunk(strings.Fields(list), atOncePatches) {
+		if len(x.Owed(has)) == 0 {
+			break
 		}
-		has = release.Patches{IDs: map[string]bool{}, Picked: map[string]bool{}}
+		by, err := r.patches(ctx, s, append(append(patchLog(), "--no-walk=unsorted", "--end-of-options"), some...))
+		if err != nil {
+			return has, err
+		}
 		for _, patch := range by {
 			has.IDs[patch] = true
 		}
-		said, err := gitSaid(ctx, s, r.dir, "-c", "log.showSignature=false", "log", "--format=%B", "--end-of-options", base+".."+r.policy)
-		for _, m := range pickedFrom.FindAllStringSubmatch(said, -1) {
-			has.Picked[m[1]] = true
-		}
-		return has, err
-	})
+	}
+	return has, nil
 }

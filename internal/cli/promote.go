@@ -133,18 +133,9 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 // *release.ChangedError, and where somebody did it already nothing is left to do.
 func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, confirmed release.Move) error {
 	began := s.Now()
-	command := "promote " + o.Environment
-	if confirmed.Action == release.RolledBack {
-		command = "rollback " + o.Environment
-	}
-	claims, err := r.claims(ctx, s, command)
+	hold, err := r.turn(ctx, s, o, confirmed)
 	if err != nil {
 		return err
-	}
-	if sure, err := claims.IsSure(ctx); err != nil {
-		return err
-	} else if !sure {
-		fmt.Fprintln(s.Err, "warning: the repository has no origin, so that two who promote at once are told only after they wrote")
 	}
 	images, err := r.bring(ctx, s, confirmed)
 	if err != nil {
@@ -154,12 +145,6 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	var e release.Entry
 	var m release.Move
 	done := false
-	hold := claims.Hold
-	if o.Branch != "" {
-		hold = func(ctx context.Context, name string, do func(context.Context, func(context.Context) error) error) error {
-			return holdPatiently(ctx, s, claims, name, do)
-		}
-	}
 	late := false
 	err = hold(ctx, o.Environment, func(ctx context.Context, still func(context.Context) error) error {
 		var have release.History
@@ -193,6 +178,29 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	}
 	text := fmt.Sprintf("%s runs %s: the tag %s of %s was moved in %s; strake rollback %s takes it back", e.Environment, release.Short(e.Commit), m.Tag, plural(len(e.Images), "service"), span(s.Now().Sub(began)), e.Environment)
 	return r.printMove(s, o, moveDocument{Environment: e.Environment, Action: e.Action, Commit: e.Commit, Images: e.Images, Before: m.Before, Approvals: e.Approvals, Hotfix: e.Hotfix, Time: e.Time}, text)
+}
+
+// turn is how an environment is had while it is moved: at once, or by a build when it is its turn.
+func (r *releasing) turn(ctx context.Context, s Streams, o promoteOptions, m release.Move) (hold func(context.Context, string, func(context.Context, func(context.Context) error) error) error, err error) {
+	command := "promote " + o.Environment
+	if m.Action == release.RolledBack {
+		command = "rollback " + o.Environment
+	}
+	claims, err := r.claims(ctx, s, command)
+	if err != nil {
+		return nil, err
+	}
+	if sure, err := claims.IsSure(ctx); err != nil {
+		return nil, err
+	} else if !sure {
+		fmt.Fprintln(s.Err, "warning: the repository has no origin, so that two who promote at once are told only after they wrote")
+	}
+	if o.Branch == "" {
+		return claims.Hold, nil
+	}
+	return func(ctx context.Context, name string, do func(context.Context, func(context.Context) error) error) error {
+		return holdPatiently(ctx, s, claims, name, do)
+	}, nil
 }
 
 // printDone says that there is nothing to move.

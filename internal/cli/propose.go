@@ -103,37 +103,63 @@ func (r *releasing) pushProposal(ctx context.Context, s Streams, p proposal, m r
 		return "", err
 	}
 	ref := "refs/heads/" + p.Branch
-	if !slices.Contains(strings.Fields(remotes), "origin") {
-		id, err := r.commitProposal(ctx, s, p, m, text)
-		if err == nil {
-			_, err = gitSaid(ctx, s, r.dir, "update-ref", ref, id)
+	isRemote, there := slices.Contains(strings.Fields(remotes), "origin"), ""
+	if isRemote {
+		where = " of origin"
+		refs, err := remoteRefs(ctx, s, r.dir, "origin", ref)
+		if err != nil {
+			return where, fmt.Errorf("look whether it is proposed already: %w", err)
 		}
-		return "", err
-	}
-	where = " of origin"
-	refs, err := remoteRefs(ctx, s, r.dir, "origin", ref)
-	if err != nil {
-		return where, fmt.Errorf("look whether it is proposed already: %w", err)
-	}
-	there := refs[ref]
-	if there != "" {
-		if _, err := gitSaid(ctx, s, r.dir, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--", "origin", ref); err != nil {
-			return where, fmt.Errorf("fetch %s: %w", p.Branch, err)
-		}
-		if parent, err := git(ctx, s, r.dir, "rev-parse", "--verify", "--quiet", there+"^"); err == nil && parent == r.policy {
-			if has, err := r.source.ReadFile(ctx, there, p.File); err == nil && string(has) == string(text) {
-				return where, nil
+		if there = refs[ref]; there != "" {
+			if _, err := gitSaid(ctx, s, r.dir, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--", "origin", ref); err != nil {
+				return where, fmt.Errorf("fetch %s: %w", p.Branch, err)
 			}
+		}
+	} else if there, err = commitNamed(ctx, s, r.dir, ref); err != nil {
+		there = "" // it is new
+	}
+	if there != "" {
+		parent, err := r.proposedOn(ctx, s, p, there)
+		if err != nil {
+			return where, err
+		}
+		if has, err := r.source.ReadFile(ctx, there, p.File); err == nil && parent == r.policy && string(has) == string(text) {
+			return where, nil
 		}
 	}
 	id, err := r.commitProposal(ctx, s, p, m, text)
 	if err != nil {
 		return where, err
 	}
+	if !isRemote {
+		_, err = gitSaid(ctx, s, r.dir, "update-ref", ref, id, there)
+		return where, err
+	}
 	if _, err := gitSaid(ctx, s, r.dir, "push", "--quiet", "--no-verify", "--force-with-lease="+ref+":"+there, "--", "origin", id+":"+ref); err != nil {
 		return where, &compose.HintedError{Err: fmt.Errorf("push %s: %w", p.Branch, err), Next: "whoever proposes has to be allowed to push branches strake/* to origin"}
 	}
 	return where, nil
+}
+
+// proposedOn is the commit on which the proposal is at which a branch ends. Where the branch is anything else than one commit, on what the default branch has or
+// had, that changes the file alone, it has somebody's work, which is not replaced: that is a *release.PolicyError.
+func (r *releasing) proposedOn(ctx context.Context, s Streams, p proposal, end string) (parent string, err error) {
+	line, err := gitSaid(ctx, s, r.dir, "rev-list", "--parents", "--max-count=1", "--end-of-options", end)
+	if err != nil {
+		return "", err
+	}
+	if ids := strings.Fields(line); len(ids) == 2 {
+		parent = ids[1]
+		_, foreign := git(ctx, s, r.dir, "merge-base", "--is-ancestor", parent, r.policy)
+		files, err := gitSaid(ctx, s, r.dir, "diff-tree", "-r", "-z", "--no-commit-id", "--name-only", "--end-of-options", parent, end)
+		if err != nil {
+			return "", err
+		}
+		if foreign == nil && strings.TrimRight(files, "\x00") == p.File {
+			return parent, nil
+		}
+	}
+	return "", &release.PolicyError{Why: fmt.Sprintf("the branch %s has more than a proposal of %s, which would be lost", p.Branch, p.File), Next: "merge it, or delete it and run it again"}
 }
 
 // commitProposal makes the commit. The index of the checkout has no part in it.

@@ -3,9 +3,11 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -62,8 +64,13 @@ func tag(ctx context.Context, s Streams, o tagOptions) error {
 	if err != nil {
 		return err
 	}
+	at, err := r.imagesOf(ctx, s, e.Environment)
+	if err != nil {
+		return err
+	}
+	g.images = at.Path
 	d := tagDocument{Tag: o.Name, Environment: e.Environment, Commit: e.Commit, Images: e.Images, Git: g.isNew()}
-	if d.Services, err = r.registry.Name(ctx, e, o.Name, true); err != nil {
+	if d.Services, err = at.Name(ctx, e, o.Name, true); err != nil {
 		return err
 	}
 	isDone := !d.Git && len(d.Services) == 0
@@ -71,7 +78,7 @@ func tag(ctx context.Context, s Streams, o tagOptions) error {
 		if err := r.tagCommit(ctx, s, g, o.Name, e); err != nil {
 			return err
 		}
-		if d.Services, err = r.registry.Name(ctx, e, o.Name, false); err != nil {
+		if d.Services, err = at.Name(ctx, e, o.Name, false); err != nil {
 			return err
 		}
 	}
@@ -136,6 +143,7 @@ func (r *releasing) named(ctx context.Context, o tagOptions) (e release.Entry, e
 // gitTag is where git has a tag already.
 type gitTag struct {
 	remote      string // "" where there is none
+	images      string // the registry's path that a new one tells of
 	here, there bool
 }
 
@@ -171,7 +179,8 @@ func (r *releasing) lookForTag(ctx context.Context, s Streams, name, commit stri
 	return g, nil
 }
 
-// tagCommit makes the tag of git where it is not, with the digests of the images, and sends it to the origin.
+// tagCommit makes the tag of git where it is not, with the digests of the images, and sends it to the origin. One that does not get there is not left here; where
+// the origin has it of another commit meanwhile it is a *release.PolicyError.
 func (r *releasing) tagCommit(ctx context.Context, s Streams, g gitTag, name string, e release.Entry) error {
 	ref := "refs/tags/" + name
 	if g.there {
@@ -184,7 +193,7 @@ func (r *releasing) tagCommit(ctx context.Context, s Streams, g gitTag, name str
 	if !g.here {
 		var images strings.Builder
 		for _, service := range (release.Move{Images: e.Images}).Services() {
-			fmt.Fprintf(&images, "%s/%s@%s\n", r.registry.Path, service, e.Images[service])
+			fmt.Fprintf(&images, "%s/%s@%s\n", g.images, service, e.Images[service])
 		}
 		if _, err := gitSaid(ctx, s, r.dir, "tag", "--annotate", "-m", name+": "+harmless(e.Subject), "-m", "Released to "+e.Environment+" "+e.Time.UTC().Format("2006-01-02 15:04 MST")+":", "-m", images.String(), "--end-of-options", name, e.Commit); err != nil {
 			return &compose.HintedError{Err: fmt.Errorf("tag %s: %w", release.Short(e.Commit), err), Next: "git fetch brings commits that the repository does not have yet"}
@@ -193,8 +202,25 @@ func (r *releasing) tagCommit(ctx context.Context, s Streams, g gitTag, name str
 	if g.remote == "" {
 		return nil
 	}
-	if _, err := gitSaid(ctx, s, r.dir, "push", "--quiet", "--no-verify", "--", g.remote, ref+":"+ref); err != nil {
-		return &compose.HintedError{Err: fmt.Errorf("push the tag %s: %w", name, err), Next: "run it again where somebody may push tags to " + g.remote}
+	_, err := gitSaid(ctx, s, r.dir, "push", "--quiet", "--no-verify", "--", g.remote, ref+":"+ref)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = &compose.HintedError{Err: fmt.Errorf("push the tag %s: %w", name, err), Next: "run it again where somebody may push tags to " + g.remote}
+	if !g.here { // git makes and signs a tag only together with its name
+		undoCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		if _, undoErr := gitSaid(undoCtx, s, r.dir, "tag", "--delete", name); undoErr != nil {
+			err = errors.Join(err, undoErr)
+		}
+	}
+	now, lookErr := r.lookForTag(ctx, s, name, e.Commit)
+	var other *release.PolicyError
+	switch {
+	case errors.As(lookErr, &other):
+		return other
+	case lookErr == nil && now.there: // somebody else named the same
+		return r.tagCommit(ctx, s, now, name, e)
+	}
+	return err
 }

@@ -40,19 +40,19 @@ type Debt struct {
 }
 
 // Debts are those of the releases that an environment has and can go back to; what was rolled back is none. patches says what the default branch has changed
-// since a commit.
-func (h History) Debts(patches func(base string) (Patches, error)) (all []Debt) {
+// since a hotfix began, as far as it has to be known to tell that nothing is owed.
+func (h History) Debts(patches func(Hotfix) (Patches, error)) (all []Debt) {
 	seen := map[string]bool{}
 	for _, e := range h.Line() {
 		if e.Hotfix == nil {
 			continue
 		}
-		has, err := patches(e.Hotfix.Base)
+		has, err := patches(*e.Hotfix)
 		unknown := ""
 		if err != nil {
 			unknown = err.Error()
 		}
-		for _, f := range e.Hotfix.owed(has) {
+		for _, f := range e.Hotfix.Owed(has) {
 			if !seen[f.Commit] {
 				all = append(all, Debt{f, e.Hotfix.Branch, e.Time, unknown})
 			}
@@ -62,9 +62,9 @@ func (h History) Debts(patches func(base string) (Patches, error)) (all []Debt) 
 	return all
 }
 
-// owed are the fixes that a branch does not have: neither as a commit that changes the same, nor as one that says that it was picked from it, nor all of them
+// Owed are the fixes that a branch does not have: neither as a commit that changes the same, nor as one that says that it was picked from it, nor all of them
 // as one commit.
-func (x Hotfix) owed(has Patches) (all []Fix) {
+func (x Hotfix) Owed(has Patches) (all []Fix) {
 	if x.Whole != "" && has.IDs[x.Whole] {
 		return nil
 	}

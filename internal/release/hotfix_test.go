@@ -43,9 +43,9 @@ func TestDebts_StayUntilTheyArePaid(t *testing.T) {
 		"that is not told": {h, release.Patches{}, errors.New("git does not know it"), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := c.history.Debts(func(base string) (release.Patches, error) {
-				if base != fix.Base {
-					t.Errorf("asked for what changed since %s, want %s", base, fix.Base)
+			got := c.history.Debts(func(x release.Hotfix) (release.Patches, error) {
+				if x.Base != fix.Base {
+					t.Errorf("asked for what changed since %s, want %s", x.Base, fix.Base)
 				}
 				return c.has, c.err
 			})

@@ -221,11 +221,15 @@ func entryOf(m manifest, environment string, number int) (Entry, error) {
 	}
 	if e.Hotfix != nil {
 		e.Hotfix.Branch = line(e.Hotfix.Branch)
+		names := []string{e.Hotfix.Base, cmp.Or(e.Hotfix.Whole, e.Hotfix.Base)}
 		for i, f := range e.Hotfix.Fixes {
 			e.Hotfix.Fixes[i].Subject = line(f.Subject)
+			names = append(names, f.Commit, cmp.Or(f.Patch, f.Commit)) // one that changes nothing has none
 		}
-		if !commitName.MatchString(e.Hotfix.Base) {
-			return e, &BrokenError{environment, number, fmt.Sprintf("it tells of a hotfix of %q", e.Hotfix.Base)}
+		for _, name := range names {
+			if !commitName.MatchString(name) {
+				return e, &BrokenError{environment, number, fmt.Sprintf("it tells of a hotfix of %q", name)}
+			}
 		}
 	}
 	why := wrongImages(e.Commit, e.Images)

@@ -273,3 +273,25 @@ func TestLine_OfACommitThatWasReleasedTwice(t *testing.T) {
 		t.Errorf("the line of the newest entries, of which one goes back to what was not read, is %+v, want what is sure", line)
 	}
 }
+
+func TestHistory_OfAHotfixThatIsNone(t *testing.T) {
+	id := commitNumber(5)
+	for name, x := range map[string]release.Hotfix{
+		"a base":   {Base: "--output=x"},
+		"a commit": {Base: id, Fixes: []release.Fix{{Commit: "\x1b[2J"}}},
+		"a patch":  {Base: id, Fixes: []release.Fix{{Commit: id, Patch: "x"}}},
+		"a whole":  {Base: id, Whole: "x"},
+	} {
+		_, c := newRegistry(t)
+		c.forge(t, "ledger-dev.1", release.Entry{Environment: "dev", Number: 1, Done: true, Action: release.Promoted, Commit: id, Hotfix: &x})
+		var broken *release.BrokenError
+		if h, err := c.open(t).History(t.Context(), "dev", nil); !errors.As(err, &broken) || !strings.Contains(broken.Why, "hotfix") {
+			t.Errorf("History with %s that is none = %+v, %v, want that it is broken", name, h, err)
+		}
+	}
+	_, c := newRegistry(t)
+	c.forge(t, "ledger-dev.1", release.Entry{Environment: "dev", Number: 1, Done: true, Action: release.Promoted, Commit: id, Hotfix: &release.Hotfix{Base: id, Whole: id, Fixes: []release.Fix{{Commit: id, Patch: id}, {Commit: id}}}})
+	if h, err := c.open(t).History(t.Context(), "dev", nil); err != nil || len(h) != 1 {
+		t.Errorf("History = %+v, %v, want one entry", h, err)
+	}
+}

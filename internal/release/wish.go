@@ -28,6 +28,18 @@ func Wish(name string, text []byte) (commit string, err error) {
 
 // WithWish is the text of a file that wants a commit. Everything else in it stays as it is, comments too; of an empty text a new file is made.
 func WithWish(name, environment string, text []byte, commit string) ([]byte, error) {
+	changed, err := withWish(name, environment, text, commit)
+	if err != nil {
+		return nil, err
+	}
+	if got, err := Wish(name, changed); err != nil || got != commit {
+		return nil, fmt.Errorf("%s writes %s in a way that cannot be changed in its place", name, wishKey)
+	}
+	return changed, nil
+}
+
+// withWish is WithWish, whose text may want something else if the file is written in an odd way.
+func withWish(name, environment string, text []byte, commit string) ([]byte, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return fmt.Appendf(nil, "# What %s runs: strake promote %s --propose writes it, and its merge promotes it.\n%s: %s\n", environment, environment, wishKey, scalar(commit)), nil
 	}
@@ -51,12 +63,11 @@ func WithWish(name, environment string, text []byte, commit string) ([]byte, err
 			at++
 		}
 		at += strings.Index(line[at:], ":") + 1
-		before, comment, _ := strings.Cut(line[at:], "#")
+		_, comment, _ := strings.Cut(line[at:], "#")
 		end := "\n"
 		if comment != "" {
 			end = " #" + comment
 		}
-		_ = before
 		line = line[:at] + " " + scalar(commit) + end
 	case at >= len(line) || !strings.Contains(line[at:], value.Value):
 		return nil, fmt.Errorf("%s writes %s in a way that cannot be changed in its place", name, wishKey)
@@ -68,11 +79,7 @@ func WithWish(name, environment string, text []byte, commit string) ([]byte, err
 		line = line[:at] + strings.Replace(line[at:], value.Value, with, 1)
 	}
 	lines[value.Line-1] = line
-	changed := []byte(strings.Join(lines, ""))
-	if got, err := Wish(name, changed); err != nil || got != commit {
-		return nil, fmt.Errorf("%s writes %s in a way that cannot be changed in its place", name, wishKey)
-	}
-	return changed, nil
+	return []byte(strings.Join(lines, "")), nil
 }
 
 // IsLeft is whether an environment was taken from what its file wants, by a hotfix or a rollback, while the file wanted that already: what somebody did on
@@ -106,13 +113,16 @@ func wishNode(name string, text []byte) (key, value *yaml.Node, err error) {
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		if root.Content[i].Value == wishKey {
+			if key != nil {
+				return nil, nil, &compose.HintedError{Err: fmt.Errorf("%s says commit twice, in the lines %d and %d", name, key.Line, root.Content[i].Line), Next: "leave one of them"}
+			}
 			if value = root.Content[i+1]; value.Kind != yaml.ScalarNode || value.Anchor != "" {
 				return nil, nil, fmt.Errorf("%s: commit is no text", name)
 			}
-			return root.Content[i], value, nil
+			key = root.Content[i]
 		}
 	}
-	return nil, nil, nil
+	return key, value, nil
 }
 
 // scalar is a commit as YAML reads it as a text whatever its digits are.
