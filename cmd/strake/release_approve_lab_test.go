@@ -52,7 +52,8 @@ func (r repository) asks(t *testing.T, lines ...string) string {
 	if err := os.MkdirAll(filepath.Join(r.dir, ".strake"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r.write(t, ".strake/allowed_signers", strings.Join(lines, ""))
+	_, others := people(t, "t") // who commits, and approves nothing
+	r.write(t, ".strake/allowed_signers", strings.Join(append(lines, others["t"]), ""))
 	commit := r.commit(t, "ask for approvals")
 	r.run(t, 0, "build", "--push")
 	return commit
@@ -120,21 +121,22 @@ func TestApprove_NothingGoesToProdWithoutIt(t *testing.T) {
 		r.run(t, 2, "approve", "prod", "--as", "boss", "--key", keys["ada"])
 		r.run(t, 2, "approve", "dev", "--as", "lead", "--key", keys["ada"])
 		r.run(t, 10, "approve", "prod", "--as", "lead", "--key", keys["bob"], "--dry-run")
+		r.run(t, 2, "approve", "prod", "--as", "lead", "--key", keys["bob"]) // there is no terminal to ask on
 
 		clone := filepath.Join(t.TempDir(), "of-bob") // its folder has a name of its own
 		r.git(t, "clone", "-q", r.git(t, "remote", "get-url", "origin"), clone)
-		cmd := exec.CommandContext(t.Context(), r.binary, "approve", "prod", "--as", "lead", "--key", keys["bob"])
+		cmd := exec.CommandContext(t.Context(), r.binary, "approve", "prod", "--as", "lead", "--key", keys["bob"], "--yes")
 		cmd.Dir, cmd.Env = clone, append(r.environ, r.env...)
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "bob approves "+short+" for prod as lead") {
 			t.Errorf("approve in another clone = %v\n%s", err, out)
 		}
 		r.git(t, "config", "gpg.format", "ssh")
 		r.git(t, "config", "user.signingKey", keys["cyn"]+".pub")
-		t.Log(r.run(t, 0, "approve", "prod", commit)) // as git signs commits, and of one role
+		t.Log(r.run(t, 0, "approve", "prod", commit, "--yes")) // as git signs commits, and of one role
 		if out := r.run(t, 0, "approve", "prod", commit); !strings.Contains(out, "already") {
 			t.Errorf("a second approval = %s", out)
 		}
-		t.Log(r.run(t, 0, "approve", "prod", "--withdraw"))
+		t.Log(r.run(t, 0, "approve", "prod", "--withdraw", "--yes"))
 		r.refused(t, "lacks one approval as devops", "promote", "prod", "--yes")
 		r.git(t, "config", "--unset", "user.signingKey")
 		r.env = append(r.env, agentOf(t, keys["cyn"]))
@@ -145,7 +147,7 @@ func TestApprove_NothingGoesToProdWithoutIt(t *testing.T) {
 			Approvals []struct{ Who, Role, Key string }
 			Missing   []any
 		}
-		if err := json.Unmarshal([]byte(r.run(t, 0, "approve", "prod", "--as", "devops", "--json")), &d); err != nil || len(d.Approvals) != 2 || len(d.Missing) != 0 {
+		if err := json.Unmarshal([]byte(r.run(t, 0, "approve", "prod", "--as", "devops", "--yes", "--json")), &d); err != nil || len(d.Approvals) != 2 || len(d.Missing) != 0 {
 			t.Errorf("approve --json = %+v, %v, want two approvals and none that is missing", d, err)
 		}
 
@@ -171,12 +173,21 @@ func TestApprove_NobodyApprovesTheirOwn(t *testing.T) {
 		r.git(t, "commit", "-q", "--allow-empty", "--author", "Ada <Ada@example.org>", "-m", "of ada")
 		r.git(t, "commit", "-q", "--allow-empty", "-m", "with bob\n\nCo-authored-by: Bob <bob@example.org>")
 		r.write(t, "web/page", "web v2")
-		r.commit(t, "last")
+		last := r.commit(t, "last")
 		r.run(t, 0, "build", "--push")
 		for _, who := range []string{"ada", "bob"} {
 			r.refused(t, who+" wrote some of it", "approve", "prod", "--as", "lead", "--key", keys[who])
 		}
-		r.run(t, 0, "approve", "prod", "--as", "devops", "--key", keys["cyn"])
+		r.run(t, 0, "approve", "prod", "--as", "devops", "--key", keys["cyn"], "--yes")
+		r.git(t, "commit", "-q", "--allow-empty", "--author", "Bob <1+bob@users.noreply.example.org>", "-m", "of bob, by another address")
+		r.commit(t, "and one more")
+		r.run(t, 0, "build", "--push")
+		r.refused(t, "1+bob@users.noreply.example.org wrote some of", "approve", "prod", "--as", "devops", "--key", keys["cyn"], "--yes")
+		r.refused(t, "1+bob@users.noreply.example.org wrote some of", "promote", "prod", "--yes")
+		if out := r.run(t, 0, "status"); !strings.Contains(out, "says who 1+bob@users.noreply.example.org is") {
+			t.Errorf("status = %s, want who it is that nobody knows", out)
+		}
+		r.run(t, 0, "promote", "dev", last, "--yes")
 		r.refused(t, "nobody is left who may", "promote", "prod", "--yes")
 	})
 }

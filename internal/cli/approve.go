@@ -69,7 +69,7 @@ func approve(ctx context.Context, s Streams, o approveOptions) error {
 	if len(e.Approvals) == 0 {
 		return usagef("strake promote "+o.Environment+" puts it there", "x-strake.environments.%s asks for no approvals", o.Environment)
 	}
-	built, last, err := r.approvable(ctx, o, e)
+	built, last, err := r.approvable(ctx, s, o, e)
 	if err != nil {
 		return err
 	}
@@ -81,11 +81,17 @@ func approve(ctx context.Context, s Streams, o approveOptions) error {
 	if err != nil {
 		return err
 	}
-	t, err := r.count(ctx, b)
+	st := b.Want
+	now := b
+	if o.Withdraw { // what counts later only is taken back too
+		if now.Now, err = r.after(ctx, b); err != nil {
+			return err
+		}
+	}
+	t, err := r.count(ctx, now)
 	if err != nil {
 		return err
 	}
-	st := b.Want
 	is := slices.ContainsFunc(t.Approvals, func(a release.Approval) bool { return a.Who == st.Who && (o.Withdraw || a.Role == st.Role) })
 	if is != o.Withdraw {
 		return o.print(s, st, t, "already")
@@ -97,23 +103,53 @@ func approve(ctx context.Context, s Streams, o approveOptions) error {
 		}
 		return &exitError{code: exitChanges}
 	}
-	if !o.Yes && s.isInteractive() {
+	if !o.Yes {
+		if !s.isInteractive() {
+			return usagef("say --yes, or look first with --dry-run", "approve signs in the name of %s, and there is no terminal to ask on", st.Who)
+		}
 		if err := confirm(ctx, s, fmt.Sprintf("You sign as %s (%s).", st.Who, st.Role), "nothing was signed"); err != nil {
 			return err
 		}
 	}
-	st.Withdrawn, st.Time = o.Withdraw, s.Now()
-	if err := r.registry.Approve(ctx, st, func(ctx context.Context, text []byte) ([]byte, error) { return key.sign(ctx, s, r.dir, text) }); err != nil {
-		return err
-	}
-	if t, err = r.count(ctx, b); err != nil {
+	st.Withdrawn = o.Withdraw
+	if t, err = r.sign(ctx, s, b, st, key); err != nil {
 		return err
 	}
 	return o.print(s, st, t, "")
 }
 
+// after is the time of what the ballot's own approver says next of its release.
+func (r *releasing) after(ctx context.Context, b release.Ballot) (time.Time, error) {
+	all, err := r.registry.Approvals(ctx, b.Want.Environment, b.Want.Commit, release.Approvers(b.Policy))
+	return b.After(all, b.Want.Who), err
+}
+
+// sign writes down what somebody says of a release, after all that they said of it before, and counts anew. What came to nothing is an error.
+func (r *releasing) sign(ctx context.Context, s Streams, b release.Ballot, st release.Statement, key signingKey) (t release.Tally, err error) {
+	if st.Time, err = r.after(ctx, b); err != nil {
+		return t, err
+	}
+	if err := r.registry.Approve(ctx, st, func(ctx context.Context, text []byte) ([]byte, error) { return key.sign(ctx, s, r.dir, text) }); err != nil {
+		return t, err
+	}
+	if b.Now = s.Now(); b.Now.Before(st.Time) && st.Withdrawn {
+		b.Now = st.Time // what is taken back has to stay so
+	}
+	if t, err = r.count(ctx, b); err != nil {
+		return t, err
+	}
+	if counts := slices.ContainsFunc(t.Approvals, func(a release.Approval) bool { return a.Who == st.Who && (st.Withdrawn || a.Role == st.Role) }); counts == st.Withdrawn {
+		what := "the approval of " + st.Who + " does not count"
+		if st.Withdrawn {
+			what = "the approval of " + st.Who + " counts all the same"
+		}
+		return t, &compose.HintedError{Err: fmt.Errorf("it was signed, and %s: %s", what, strings.Join(t.Ignored, "; ")), Next: "look at the clock of this machine and strake status, and run it again"}
+	}
+	return t, nil
+}
+
 // approvable are the images that are to be approved, and what the environment ran last; nil for nothing.
-func (r *releasing) approvable(ctx context.Context, o approveOptions, e compose.EnvironmentSettings) (b release.Build, last *release.Entry, err error) {
+func (r *releasing) approvable(ctx context.Context, s Streams, o approveOptions, e compose.EnvironmentSettings) (b release.Build, last *release.Entry, err error) {
 	have, err := r.registry.History(ctx, o.Environment, func(h release.History) bool { return h.Tells(nil) })
 	if err != nil {
 		return b, nil, err
@@ -121,7 +157,18 @@ func (r *releasing) approvable(ctx context.Context, o approveOptions, e compose.
 	if entry, ok := have.Last(); ok {
 		last = &entry
 	}
-	commit := o.Commit
+	commit, follows := o.Commit, false
+	if commit == "" { // what a promotion would take
+		if commit, follows, err = r.wants(ctx, s, promoteOptions{Environment: o.Environment}); err != nil {
+			return b, last, err
+		}
+		if follows {
+			commit, err = release.Next(have, commit)
+		}
+		if err != nil {
+			return b, last, err
+		}
+	}
 	if commit == "" {
 		var from release.History
 		if e.From != "" {
@@ -136,8 +183,8 @@ func (r *releasing) approvable(ctx context.Context, o approveOptions, e compose.
 			return b, last, &release.PolicyError{Why: fmt.Sprintf("%s takes what %s runs, which has no release", o.Environment, e.From), Next: "name the commit that you approve"}
 		}
 	}
-	if b, err = r.build(ctx, commit); err == nil && b.Dirty {
-		err = &release.PolicyError{Why: fmt.Sprintf("the images of %s were built from files that are in no commit", release.Short(b.Commit)), Next: "commit the changes, and run strake build --push"}
+	if b, err = r.build(ctx, commit); err == nil {
+		err = b.Check()
 	}
 	return b, last, err
 }
@@ -171,7 +218,13 @@ func (o approveOptions) chooses(ctx context.Context, s Streams, r *releasing, b 
 		}
 		b.Want.Role = roles[0]
 	}
-	if why := b.Barred(b.Want.Who); why != "" && !o.Withdraw {
+	if o.Withdraw {
+		return key, nil
+	}
+	if err := b.CheckAuthors(); err != nil {
+		return key, err
+	}
+	if why := b.Barred(b.Want.Who); why != "" {
 		return key, &release.PolicyError{Why: why + ", and nobody approves their own", Next: "strake status says who may"}
 	}
 	return key, nil

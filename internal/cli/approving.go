@@ -31,6 +31,11 @@ func (r *releasing) ballot(ctx context.Context, s Streams, environment, commit s
 	if last != nil && last.Commit != commit {
 		before = last.Commit
 	}
+	if shallow, err := gitSaid(ctx, s, r.dir, "rev-parse", "--is-shallow-repository"); err != nil {
+		return b, err
+	} else if shallow != "false" {
+		return b, &compose.HintedError{Err: fmt.Errorf("the repository is shallow, so that it does not tell who wrote what %s brings to %s", release.Short(commit), environment), Next: "git fetch --unshallow brings the rest"}
+	}
 	b.Authors, err = authorsBetween(ctx, s, r.dir, before, commit)
 	if err != nil {
 		err = &compose.HintedError{Err: fmt.Errorf("find out who wrote what %s brings to %s: %w", release.Short(commit), environment, err), Next: "git fetch brings commits that the repository does not have yet"}
@@ -46,6 +51,9 @@ func (r *releasing) approvals(ctx context.Context, s Streams, m *release.Move) (
 	}
 	b, err := r.ballot(ctx, s, m.Environment, m.Commit, m.Images, m.Last)
 	if err != nil {
+		return t, err
+	}
+	if err := b.CheckAuthors(); err != nil {
 		return t, err
 	}
 	if t, err = r.count(ctx, b); err != nil {

@@ -85,6 +85,8 @@ type Lack struct {
 	Role    string   `json:"role"`
 	Missing int      `json:"missing"`
 	Who     []string `json:"who"` // may give it: they did not yet, and wrote none of it
+	// Strangers are addresses of authors who are nobody in SignersFile: while there are any nobody may give it.
+	Strangers []string `json:"strangers,omitempty"`
 }
 
 // Tally is what came of counting.
@@ -105,14 +107,52 @@ func (b Ballot) Barred(who string) string {
 			return fmt.Sprintf("%s wrote some of it, as %s", who, a)
 		}
 	}
+	if strangers := b.strangers(); len(strangers) > 0 {
+		return fmt.Sprintf("%s wrote some of it, and %s does not say who that is", strings.Join(strangers, " and "), SignersFile)
+	}
 	if !b.Signers.hasKey(who, b.Now) {
 		return fmt.Sprintf("%s has no key of %s that is valid", SignersFile, who)
 	}
 	return ""
 }
 
+// strangers are the addresses of authors who are nobody in the file, sorted: anybody may have written under them.
+func (b Ballot) strangers() []string {
+	all := map[string]bool{}
+	for _, a := range b.Authors {
+		if !b.Signers.knows(a) {
+			all[line(a)] = true
+		}
+	}
+	return sorted(all)
+}
+
+// CheckAuthors is a *PolicyError where nobody knows who wrote some of the release: no approval of it counts, as it may be of who wrote it.
+func (b Ballot) CheckAuthors() error {
+	strangers := b.strangers()
+	if len(strangers) == 0 {
+		return nil
+	}
+	return refuse(fmt.Sprintf("add each address to the line of whose it is in %s of the default branch; who approves nothing, as a bot, has one with namespaces=\"git\"", SignersFile),
+		"%s wrote some of what %s brings to %s, and %s does not say who that is, so that nobody can tell whether they approve their own", strings.Join(strangers, " and "), Short(b.Want.Commit), b.Want.Environment, SignersFile)
+}
+
+// After is a time for a statement that somebody makes now: it is after all that they said of the release before, whatever the clocks were.
+func (b Ballot) After(all []Signed, who string) time.Time {
+	at := b.Now
+	for _, one := range all {
+		if st, key, err := one.statement(); err == nil && b.foreign(st, key) == "" && slices.Contains(b.Signers.person(who), strings.ToLower(st.Who)) && !st.Time.Before(at) {
+			at = st.Time.Add(time.Nanosecond)
+		}
+	}
+	return at
+}
+
+// clocksDiffer is how much later than now an approval may be by the clock of who signed it.
+const clocksDiffer = 5 * time.Minute
+
 // Count counts the approvals of a release: of the statements that each approver signed, with a key that the default branch says is theirs by now, the latest.
-// It has to be of its very images. One person counts once, whatever names and keys they have, and no author of it. It is pure.
+// It has to be of its very images, and of no time to come. One person counts once, whatever names and keys they have, and no author of it. It is pure.
 func (b Ballot) Count(all []Signed) Tally {
 	var t Tally
 	ignore := func(st Statement, why string) {
@@ -132,6 +172,8 @@ func (b Ballot) Count(all []Signed) Tally {
 		person := b.Signers.person(st.Who)[0]
 		if why := b.foreign(st, key); why != "" {
 			ignore(st, why)
+		} else if !st.Withdrawn && st.Time.Sub(b.Now) > clocksDiffer {
+			ignore(st, "it is of "+st.Time.UTC().Format("2006-01-02 15:04:05 MST")+", which is yet to come: look at the clocks")
 		} else if last, ok := latest[person]; !ok || !st.Time.Before(last.said.Time) { // one that is written again is no later for it
 			latest[person] = vote{st, Approval{st.Role, st.Who, st.Time, ssh.FingerprintSHA256(key), one.digest}}
 		}
@@ -166,7 +208,7 @@ func (b Ballot) lacks(have []Approval, counted map[string]bool) (all []Lack) {
 		if missing > 0 {
 			all = append(all, Lack{role, missing, slices.DeleteFunc(slices.Clone(b.Policy.Approvers[role]), func(who string) bool {
 				return counted[b.Signers.person(who)[0]] || b.Barred(who) != ""
-			})})
+			}), b.strangers()})
 		}
 	}
 	return all
@@ -211,8 +253,11 @@ func (t Tally) Check(environment, commit string) error {
 // String is what is missing, for people.
 func (l Lack) String() string {
 	who := "of whom nobody is left who may: name more approvers"
-	if len(l.Who) > 0 {
+	switch {
+	case len(l.Who) > 0:
 		who = "of " + strings.Join(l.Who, " or ")
+	case len(l.Strangers) > 0:
+		who = fmt.Sprintf("which nobody may give before %s says who %s is, who wrote some of it", SignersFile, strings.Join(l.Strangers, " and "))
 	}
 	if l.Missing == 1 {
 		return fmt.Sprintf("one approval as %s (%s)", l.Role, who)

@@ -133,6 +133,9 @@ func TestCount_WhatCountsAndWhatDoesNot(t *testing.T) {
 		"for commits":       {[]release.Signed{otherNamespace}, "", "devops 1 ada, lead 1 ada bob", "signature is not of"},
 		"tampered with":     {[]release.Signed{tampered}, "", "devops 1 ada, lead 1 ada bob", "signature is not of"},
 		"written otherwise": {[]release.Signed{spaced}, "", "devops 1 ada, lead 1 ada bob", "as strake writes it"},
+		"of time to come":   {[]release.Signed{ada, signed(t, key(t, 1), says(106, "ada", "lead"))}, "ada lead", "devops 1", "yet to come"},
+		"of another clock":  {[]release.Signed{signed(t, key(t, 1), says(104, "ada", "lead"))}, "ada lead", "devops 1", ""},
+		"to be withdrawn":   {[]release.Signed{ada, signed(t, key(t, 1), says(106, "ada", "lead", withdrawn))}, "", "devops 1 ada, lead 1 ada bob", ""},
 		"nothing":           {[]release.Signed{{}}, "", "devops 1 ada, lead 1 ada bob", "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -221,5 +224,66 @@ func TestApprove_AtOnceLosesNothing(t *testing.T) {
 	}
 	if err := c.open(t).Approve(t.Context(), st, signs(key(t, 1), "git")); err == nil {
 		t.Error("a signature for git was taken")
+	}
+}
+
+func TestBallot_NobodyApprovesWhatAStrangerWrote(t *testing.T) {
+	b := ballot(t)
+	if err := b.CheckAuthors(); err != nil {
+		t.Errorf("CheckAuthors of cyn = %v", err)
+	}
+	b.Authors = append(b.Authors, "1+ada@users.noreply.example.org")
+	var refused *release.PolicyError
+	if err := b.CheckAuthors(); !errors.As(err, &refused) || !strings.Contains(refused.Why, "1+ada@users.noreply.example.org wrote some") || !strings.Contains(refused.Next, release.SignersFile) {
+		t.Errorf("CheckAuthors of a stranger = %v, want a refusal that names them", err)
+	}
+	st := b.Want
+	st.Who, st.Role, st.Time = "ada", "lead", b.Now
+	tally := b.Count([]release.Signed{signed(t, key(t, 1), st)})
+	if len(tally.Approvals) != 0 || len(tally.Lacks) != 2 || len(tally.Lacks[1].Who) != 0 || !strings.Contains(tally.Lacks[1].String(), "1+ada@users.noreply.example.org") {
+		t.Errorf("Count = %+v, want that nobody may approve, and why", tally)
+	}
+}
+
+func TestAfter_IsLaterThanWhatTheySaid(t *testing.T) {
+	b := ballot(t)
+	st := b.Want
+	st.Who, st.Role, st.Time = "ada", "lead", b.Now.Add(time.Hour)
+	approval := signed(t, key(t, 1), st)
+	if got := b.After([]release.Signed{approval}, "bob"); !got.Equal(b.Now) {
+		t.Errorf("After of bob = %s, want now", got)
+	}
+	if st.Time = b.After([]release.Signed{approval}, "ada@example.org"); !st.Time.After(b.Now.Add(time.Hour)) {
+		t.Errorf("After of ada = %s, want later than what she said", st.Time)
+	}
+	st.Withdrawn = true
+	b.Now = b.Now.Add(2 * time.Hour)
+	if tally := b.Count([]release.Signed{signed(t, key(t, 1), st), approval}); len(tally.Approvals) != 0 {
+		t.Errorf("Count = %+v, want that it is taken back", tally.Approvals)
+	}
+}
+
+func TestParseSigners_APatternThatDenies(t *testing.T) {
+	for namespaces, want := range map[string]string{"*": "ada", "git,approval@*": "ada", "*,!approval@strake.dev": "", "!approval@*,*": "", "!git": "", "!git,*": "ada", "git": ""} {
+		line := public(key(t, 1))
+		s, err := release.ParseSigners([]byte("ada namespaces=\"" + namespaces + "\" " + line + "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Who(line, []string{"ada"}, time.Now()); got != want {
+			t.Errorf("with namespaces %s the key is %q's, want %q's", namespaces, got, want)
+		}
+	}
+}
+
+func TestBuild_OfNoCommitOrOfAForkGoesNowhere(t *testing.T) {
+	for _, b := range []release.Build{{Dirty: true}, {Foreign: true}} {
+		var refused *release.PolicyError
+		if err := b.Check(); !errors.As(err, &refused) {
+			t.Errorf("Check of %+v = %v, want a refusal", b, err)
+		}
+	}
+	if err := (release.Build{}).Check(); err != nil {
+		t.Errorf("Check = %v", err)
 	}
 }

@@ -85,16 +85,24 @@ func refuse(next, why string, args ...any) error {
 	return &PolicyError{fmt.Sprintf(why, args...), next}
 }
 
+// Check is a *PolicyError for a build that goes to no environment.
+func (b Build) Check() error {
+	switch {
+	case b.Dirty:
+		return refuse("commit the changes, and run strake build --push", "the images of %s were built from files that are in no commit", Short(b.Commit))
+	case b.Foreign:
+		return refuse("merge it, and run strake build --push there", "the images of %s were built for pull request %d, which is of another repository", Short(b.Commit), b.PullRequest)
+	}
+	return nil
+}
+
 // Promotion is the move of an environment to a build. It is pure. from is the history of the environment that it is promoted from, nil for the first one.
 // What the policy refuses is a *PolicyError.
 func Promotion(name string, e compose.EnvironmentSettings, have, from History, b Build, now time.Time) (Move, error) {
 	m := Move{Environment: name, Tag: e.Tag, Action: Promoted, Commit: b.Commit, Subject: b.Subject, Images: b.Images}
 	m.begin(have)
-	if b.Dirty {
-		return m, refuse("commit the changes, and run strake build --push", "the images of %s were built from files that are in no commit", Short(b.Commit))
-	}
-	if b.Foreign {
-		return m, refuse("merge it, and run strake build --push there", "the images of %s were built for pull request %d, which is of another repository", Short(b.Commit), b.PullRequest)
+	if err := b.Check(); err != nil {
+		return m, err
 	}
 	if e.From == "" {
 		return m, nil

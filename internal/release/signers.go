@@ -80,10 +80,7 @@ func parseSigner(line string) (one signer, err error) {
 		case "cert-authority":
 			return signer{}, nil
 		case "namespaces":
-			one.approves = slices.ContainsFunc(strings.Split(value, ","), func(pattern string) bool {
-				is, err := path.Match(pattern, Namespace)
-				return err == nil && is
-			})
+			one.approves = isIn(value, Namespace)
 		case "valid-after":
 			one.from, err = signerTime(value)
 		case "valid-before":
@@ -96,6 +93,22 @@ func parseSigner(line string) (one signer, err error) {
 		}
 	}
 	return one, nil
+}
+
+// isIn is whether a text is like one of the patterns of a list and like none of those that begin with !.
+// Source: ssh_config(5), PATTERNS.
+func isIn(list, text string) (in bool) {
+	for pattern := range strings.SplitSeq(list, ",") {
+		pattern, denies := strings.CutPrefix(pattern, "!")
+		if is, err := path.Match(pattern, text); err != nil || !is {
+			continue
+		}
+		if denies {
+			return false
+		}
+		in = true
+	}
+	return in
 }
 
 // signerTime reads a time of a line.
@@ -125,6 +138,11 @@ func (s Signers) Who(key string, names []string, now time.Time) string {
 // speaks is whether a key approves for a name at a time.
 func (s Signers) speaks(key ssh.PublicKey, name string, now time.Time) bool {
 	return slices.ContainsFunc(s.lines, func(l signer) bool { return string(l.key.Marshal()) == string(key.Marshal()) && l.isOf(name, now) })
+}
+
+// knows is whether a name or an address is somebody's.
+func (s Signers) knows(name string) bool {
+	return slices.ContainsFunc(s.lines, func(l signer) bool { return slices.Contains(l.names, strings.ToLower(name)) })
 }
 
 // hasKey is whether some key approves for a name at a time.
