@@ -43,7 +43,7 @@ var (
 	tagName         = regex.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`)
 	roleARN         = regex.New(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$`)
 	environmentName = regex.New(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-	commitTag       = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})|^(pr|prev|keep|build|tree|ledger|approval|head|claim)-`)
+	commitTag       = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})|^(pr|prev|keep|build|tree|ledger|approval|head|claim|foreign)-`)
 )
 
 // IsReleaseTag is whether a text is a tag that releases may have: one of images, and none of those that strake gives.

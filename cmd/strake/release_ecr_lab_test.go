@@ -148,3 +148,39 @@ func TestRelease_ECRRefusesAnotherAccount(t *testing.T) {
 		r.run(t, 0, "promote", "prod", "--yes")
 	})
 }
+
+// TestRelease_ECRTakesNoImageOfAFork that was published of the very commit which is merged later.
+func TestRelease_ECRTakesNoImageOfAFork(t *testing.T) {
+	lab.Each(t, func(t *testing.T, e lab.Engine) {
+		r, registries, _ := onECR(t, e)
+		r.run(t, 0, "registry", "init")
+		r.run(t, 0, "build", "--push")
+		r.pullRequest(t, 42, false)
+		commit := r.git(t, "rev-parse", "HEAD")
+		if out := r.run(t, 0, "build", "--push", "--pr", "42"); !strings.Contains(out, "web:foreign-"+commit) {
+			t.Errorf("build --push of a fork's pull request = %s, want a tag of its own", out)
+		}
+		foreign := digestInECR(t, registries, "foreign-"+commit)
+		r.git(t, "checkout", "-q", "main")
+		r.git(t, "merge", "-q", "--ff-only", "feature-42")
+		r.git(t, "push", "-q", "origin", "main")
+		r.git(t, "fetch", "-q", "origin")
+		if out := r.run(t, 0, "build", "--push"); !strings.Contains(out, "1 image built, 1 as before") {
+			t.Errorf("build --push of what was merged = %s, want that web is built again", out)
+		}
+		r.run(t, 0, "promote", "stg", "--yes")
+		if got := r.status(t)["stg"].Release; got.Commit != commit || got.Images["web"] != digestInECR(t, registries, commit) {
+			t.Errorf("stg runs %+v, want %s as it was built of main (a fork built %s)", got, commit, foreign)
+		}
+	})
+}
+
+// digestInECR is that of web at a tag, in the account in which it was built.
+func digestInECR(t *testing.T, e *awslab.ECR, tag string) string {
+	t.Helper()
+	out, err := ecr.NewFromConfig(e.Config()).BatchGetImage(t.Context(), &ecr.BatchGetImageInput{RepositoryName: aws.String("shop/web"), ImageIds: []types.ImageIdentifier{{ImageTag: &tag}}})
+	if err != nil || len(out.Images) == 0 {
+		t.Fatalf("web has no tag %s: %v", tag, err)
+	}
+	return aws.ToString(out.Images[0].ImageId.ImageDigest)
+}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/engine"
@@ -28,6 +29,9 @@ type pushing struct {
 	branch  string         // that is checked out
 	changes string         // files that are in no commit, as git lists them
 	there   *release.Build // what was recorded of this commit and is not whole any more
+
+	mu     sync.Mutex      // guards what follows
+	others map[string]bool // services whose image is another one than was built, which had the tag already
 }
 
 // buildAndPush publishes the images of the commit that is checked out. Those that the registry has, of the commit, of another one with the same files or of an
@@ -62,7 +66,7 @@ func buildAndPush(ctx context.Context, s Streams, o buildOptions) (err error) {
 		return printJSON(s.Out, w.build)
 	}
 	for _, service := range slices.Sorted(maps.Keys(w.build.Images)) {
-		fmt.Fprintf(s.Out, "%s/%s:%s@%s\n", r.registry.Path, service, w.build.Commit, w.build.Images[service])
+		fmt.Fprintf(s.Out, "%s@%s\n", w.remote(service), w.build.Images[service])
 	}
 	what := fmt.Sprintf("%s built, %d as before", plural(len(w.build.Images)-len(w.build.Same), "image"), len(w.build.Same))
 	if done {

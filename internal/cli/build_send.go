@@ -115,7 +115,7 @@ func (w *pushing) publish(ctx context.Context) error {
 	if err := w.unchanged(ctx); err != nil {
 		return err
 	}
-	w.build.Inputs, w.build.Time = w.inputs, w.streams.Now().UTC().Truncate(time.Second)
+	w.build.Inputs, w.build.Time = w.recorded(), w.streams.Now().UTC().Truncate(time.Second)
 	w.build, err = w.registry.Record(ctx, w.build, w.there != nil)
 	return err
 }
@@ -180,18 +180,18 @@ func (w *pushing) send(ctx context.Context, services []string) error {
 	if err != nil {
 		return err
 	}
-	w.lets()
+	logIn(w.engine, w.registry)
 	digests := make([]string, len(services))
 	var all errgroup.Group
 	all.SetLimit(atOnce)
 	for i, service := range services {
 		all.Go(func() (err error) {
-			remote := w.registry.Path + "/" + service + ":" + w.build.Commit
+			remote := w.remote(service)
 			show.say("pushing " + remote)
 			if err := w.engine.Tag(ctx, ids[service], remote); err != nil {
 				return err
 			}
-			digests[i], err = w.pushOne(ctx, service, remote)
+			digests[i], err = w.pushOne(ctx, service, ids[service])
 			untagCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 			defer cancel()
 			err = errors.Join(err, w.engine.Do(untagCtx, compose.Step{Op: compose.RemoveImage, Name: remote, Target: remote}, nil))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/strake-dev/strake/compose"
+	"github.com/strake-dev/strake/internal/engine"
 	"github.com/strake-dev/strake/internal/release"
 )
 
@@ -193,43 +195,67 @@ func (r *releasing) bring(ctx context.Context, s Streams, m release.Move) (*rele
 	return at, err
 }
 
-// pushOne sends an image that has the tag of the commit, and returns its digest. One that is in the registry under a tag that is written once counts: a
-// build that was cut off sent it.
-func (w *pushing) pushOne(ctx context.Context, service, remote string) (digest string, err error) {
-	push := func() (string, error) { return w.engine.Push(ctx, remote, func(compose.Event) {}) }
+// remote is the name under which an image of a service is sent.
+func (w *pushing) remote(service string) string {
+	return w.registry.Path + "/" + service + ":" + w.build.Tag()
+}
+
+// pushOne sends an image that has the tag of the build, and returns its digest. One that is in the registry under a tag that is written once counts: a
+// build that was cut off sent it. id is what the engine calls the image.
+func (w *pushing) pushOne(ctx context.Context, service, id string) (digest string, err error) {
+	push := func() (string, error) { return w.engine.Push(ctx, w.remote(service), func(compose.Event) {}) }
 	digest, err = push()
 	if w.registry.ForgetLogin(err) {
 		digest, err = push()
 	}
 	switch {
 	case err != nil && strings.Contains(err.Error(), "immutable"):
-		return w.had(ctx, service)
+		return w.had(ctx, service, id)
 	case err == nil && digest == "": // an engine that does not say it
-		return w.registry.Resolve(ctx, service, w.build.Commit)
+		return w.registry.Resolve(ctx, service, w.build.Tag())
 	}
 	return digest, err
 }
 
-// tagOne gives an image the tag of the commit, and returns its digest.
+// tagOne gives an image the tag of the build, and returns its digest.
 func (w *pushing) tagOne(ctx context.Context, service, digest string) (string, error) {
-	err := w.registry.Tag(ctx, service, digest, w.build.Commit)
+	err := w.registry.Tag(ctx, service, digest, w.build.Tag())
 	if errors.Is(err, release.ErrWritten) {
-		return w.had(ctx, service)
+		return w.had(ctx, service, digest)
 	}
 	return digest, err
 }
 
-// had is the image that has the tag of the commit already.
-func (w *pushing) had(ctx context.Context, service string) (digest string, err error) {
-	digest, err = w.registry.Resolve(ctx, service, w.build.Commit)
-	if err == nil {
-		fmt.Fprintf(w.streams.Err, "warning: an image of %s was published as %s before, and stays its image\n", service, release.Short(w.build.Commit))
+// had is the image that has the tag of the build already. Where it is not the one that was to get it, nobody knows what it was built from. That of another
+// repository's pull request is never taken.
+func (w *pushing) had(ctx context.Context, service, wanted string) (digest string, err error) {
+	digest, err = w.registry.Resolve(ctx, service, w.build.Tag())
+	if err != nil || digest == wanted {
+		return digest, err
 	}
-	return digest, err
+	if t := w.there; t != nil && t.Foreign && !w.build.Foreign && t.Images[service] == digest {
+		return "", &compose.HintedError{Err: fmt.Errorf("the tag %s of %s is on the image of pull request %d, which is of another repository, and is written once: %w", w.build.Tag(), service, t.PullRequest, release.ErrWritten),
+			Next: "take that tag away from " + w.registry.Path + "/" + service + ", and run strake build --push again"}
+	}
+	fmt.Fprintf(w.streams.Err, "warning: an image of %s was published as %s before, and stays its image; it may be of other inputs, so that no later build takes it\n", service, release.Short(w.build.Commit))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.others == nil {
+		w.others = map[string]bool{}
+	}
+	w.others[service] = true
+	return digest, nil
 }
 
-// lets has the engine push with the registry's own login where Docker has none.
-func (w *pushing) lets() {
-	host, _, _ := strings.Cut(w.registry.Path, "/")
-	w.engine.LogIn(host, w.registry.Login)
+// recorded are the inputs that are written down: those of images that were there instead of what was built of them are not known.
+func (w *pushing) recorded() map[string]string {
+	known := maps.Clone(w.inputs)
+	maps.DeleteFunc(known, func(service, _ string) bool { return w.others[service] })
+	return known
+}
+
+// logIn has an engine ask a registry with the registry's own login where Docker has none.
+func logIn(e *engine.Engine, registry *release.Registry) {
+	host, _, _ := strings.Cut(registry.Path, "/")
+	e.LogIn(host, registry.Login)
 }

@@ -35,6 +35,15 @@ type Build struct {
 	Actor       string    `json:"actor,omitempty"`
 }
 
+// Tag is the tag that the build's images have: the commit, and another one where the build is Foreign. That of a commit may be written once, and what is of
+// the repository itself may get it later.
+func (b Build) Tag() string {
+	if b.Foreign {
+		return "foreign-" + b.Commit
+	}
+	return b.Commit
+}
+
 // Action is what an Entry tells.
 type Action string
 

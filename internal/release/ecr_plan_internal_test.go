@@ -106,7 +106,7 @@ func TestMovingFilters_AreFewAndOfNothingThatIsWrittenOnce(t *testing.T) {
 				t.Errorf("movingFilters(%v) = %v, in which %s does not move", c.tags, got, tag)
 			}
 		}
-		for _, tag := range []string{tagKept("prod", strings.Repeat("a", 40)), strings.Repeat("a", 40), tagOfBuild("x"), tagOfClaim("dev"), "v1.2.0"} {
+		for _, tag := range []string{tagKept("prod", strings.Repeat("a", 40)), strings.Repeat("a", 40), tagOfBuild("x"), tagOfClaim("dev"), Build{Commit: "x", Foreign: true}.Tag(), "v1.2.0"} {
 			if isMoved(tag) {
 				t.Errorf("movingFilters(%v) = %v, in which %s moves", c.tags, got, tag)
 			}

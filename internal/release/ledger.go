@@ -100,9 +100,14 @@ func (r *Registry) wrong(tag, why string) error {
 }
 
 // Record writes down what was built, and returns what is written there then. It comes after all images have their tags: a build that is recorded is whole.
-// One that is there already is not replaced unless that is said, so that those who build the same commit at once have the same images of it.
+// One that is there already is not replaced unless that is said, so that those who build the same commit at once have the same images of it. What is Foreign
+// is always replaced by what is not, and never the other way round; compose.ErrHeld is that it was written at the same time.
 func (r *Registry) Record(ctx context.Context, b Build, replace bool) (Build, error) {
-	if there, err := r.Build(ctx, b.Commit); !errors.Is(err, ErrAbsent) && !replace {
+	there, err := r.Build(ctx, b.Commit)
+	if err == nil && there.Foreign != b.Foreign {
+		replace = there.Foreign
+	}
+	if !errors.Is(err, ErrAbsent) && !replace {
 		return there, err
 	}
 	image, err := artifact(b)
@@ -121,11 +126,16 @@ func (r *Registry) Record(ctx context.Context, b Build, replace bool) (Build, er
 	if err != nil && !errors.Is(err, ErrWritten) { // else somebody else was first
 		return b, err
 	}
-	there, err := r.Build(ctx, b.Commit)
+	there, err = r.Build(ctx, b.Commit)
+	if err == nil && there.Foreign && !b.Foreign {
+		err = &compose.HintedError{Err: fmt.Errorf("pull request %d of another repository published %s at the same time: %w", there.PullRequest, Short(b.Commit), compose.ErrHeld), Next: "run strake build --push again"}
+	}
 	if err != nil || b.Dirty || b.Foreign || b.Tree == "" || !maps.Equal(there.Images, b.Images) {
 		return there, err
 	}
-	_, err = r.put(ctx, LedgerRepository, image, tagOfTree(b.Tree))
+	if _, err = r.put(ctx, LedgerRepository, image, tagOfTree(b.Tree)); errors.Is(err, ErrWritten) { // by a registry that has all tags written once: the first one counts
+		err = nil
+	}
 	return there, err
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -293,5 +295,55 @@ func TestHistory_OfAHotfixThatIsNone(t *testing.T) {
 	c.forge(t, "ledger-dev.1", release.Entry{Environment: "dev", Number: 1, Done: true, Action: release.Promoted, Commit: id, Hotfix: &release.Hotfix{Base: id, Whole: id, Fixes: []release.Fix{{Commit: id, Patch: id}, {Commit: id}}}})
 	if h, err := c.open(t).History(t.Context(), "dev", nil); err != nil || len(h) != 1 {
 		t.Errorf("History = %+v, %v, want one entry", h, err)
+	}
+}
+
+func TestRecord_WhatIsForeignIsReplacedAndNeverReplaces(t *testing.T) {
+	r, c := newRegistry(t)
+	own := built(t, c, 1)
+	foreign := built(t, c, 2)
+	foreign.Commit, foreign.Foreign, foreign.PullRequest = own.Commit, true, 42
+	if there, err := r.Record(t.Context(), foreign, true); err != nil || there.Foreign || !maps.Equal(there.Images, own.Images) {
+		t.Errorf("Record of what is foreign = %+v, %v; want what was there", there, err)
+	}
+	foreign.Commit = commitNumber(3)
+	if _, err := r.Record(t.Context(), foreign, false); err != nil {
+		t.Fatal(err)
+	}
+	own.Commit = foreign.Commit
+	if there, err := r.Record(t.Context(), own, false); err != nil || there.Foreign || !maps.Equal(there.Images, own.Images) {
+		t.Errorf("Record over what is foreign = %+v, %v; want %v", there, err, own.Images)
+	}
+}
+
+// refusing is a registry in which tags that begin so are written by nobody any more.
+type refusing struct {
+	*counted
+	begin string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (f refusing) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/manifests/"+f.begin) {
+		return f.counted.RoundTrip(r)
+	}
+	w := httptest.NewRecorder()
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = w.WriteString(`{"errors":[{"code":"TAG_INVALID","message":"the tag is immutable"}]}`)
+	answer := w.Result()
+	answer.Request = r
+	return answer, nil
+}
+
+func TestRecord_WhereFilesHaveATagAlreadyThatIsWrittenOnce(t *testing.T) {
+	_, c := newRegistry(t)
+	b := built(t, c, 1)
+	b.Commit = commitNumber(2)
+	r, err := release.NewRegistry("localhost:5000/shop", refusing{c, "tree-"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there, err := r.Record(t.Context(), b, false); err != nil || there.Commit != b.Commit {
+		t.Errorf("Record = %+v, %v; want it recorded", there, err)
 	}
 }
