@@ -22,7 +22,7 @@ func (v *previewSources) published(ctx context.Context, commit string, p *compos
 	if v.policy == nil || v.policy.Settings.Registry == "" || v.options.Offline {
 		return "", nil
 	}
-	registry, err := release.NewRegistry(v.policy.Settings.Registry, nil)
+	registry, err := release.OpenRegistry(v.policy.Settings.Registry, release.RegistryOptions{Endpoint: awsEndpoint(v.streams)})
 	if err != nil {
 		return "", err
 	}
@@ -44,6 +44,7 @@ func (v *previewSources) published(ctx context.Context, commit string, p *compos
 	if err != nil {
 		return "", err
 	}
+	logIn(v.engine, registry)
 	had := 0
 	for _, service := range slices.Sorted(maps.Keys(inputs)) {
 		from, platform, _ := strings.Cut(b.Inputs[service], " ")
