@@ -40,7 +40,7 @@ type environmentStatus struct {
 	Missing     []release.Lack  `json:"missing"`           // approvals that it lacks
 	Debts       []release.Debt  `json:"debts"`             // fixes that the default branch does not have
 	Wish        *wishStatus     `json:"wish,omitempty"`    // where the environment's file says something else than it runs
-	Back        int             `json:"back"`              // how many releases it can go back
+	Back        int             `json:"back"`              // how many releases it can go back to whose images are kept
 }
 
 // serviceStatus is what an environment runs of a service. Its JSON names are stable.
@@ -117,7 +117,7 @@ func (r *releasing) statusOf(ctx context.Context, s Streams, name string, ledger
 		a := arrivals[service]
 		st.Services = append(st.Services, serviceStatus{service, a.Images[service], a.Commit, a.Subject, a.Time, a.Actor})
 	}
-	st.Back = max(0, len(h.Line())-1)
+	st.Back = len(h.Back())
 	offered := ""
 	if e.From == "" {
 		if at, err := r.source.DefaultBranch(ctx); err == nil {

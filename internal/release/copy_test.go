@@ -138,6 +138,9 @@ func TestCopy_RunsAnEnvironmentFromARegistryOfItsOwn(t *testing.T) {
 	if here, there := tags(t, r, "latest"), tags(t, to, "latest"); len(here) != 0 || len(there) != len(services) {
 		t.Errorf("latest is on %v at home and on %v in the environment's registry, want none and all", here, there)
 	}
+	if there := tags(t, to, b.Commit); len(there) != len(services) { // else what keeps an image is all that it has
+		t.Errorf("the commit's tag is on %v in the environment's registry, want all", there)
+	}
 	if h := history(t, r, "dev"); len(h.Releases()) != 1 {
 		t.Errorf("the ledger at home has %d releases, want 1", len(h.Releases()))
 	}

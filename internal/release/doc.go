@@ -173,6 +173,18 @@ func (h History) Line() []Entry {
 	return line
 }
 
+// Back are the releases to which one can go back and whose images are kept, the newest first; all of Line but the first where the ledger does not say what is kept.
+func (h History) Back() []Entry {
+	line := h.Line()
+	line = line[min(len(line), 1):]
+	last, _ := h.Last()
+	if len(last.Kept) == 0 {
+		return line
+	}
+	kept := last.Kept[:min(len(last.Kept), mostKept)] // what follows could not be taken away
+	return slices.DeleteFunc(line, func(e Entry) bool { return !slices.Contains(kept, e.Commit) })
+}
+
 // Arrivals are, by service, the release with which the image came that the environment has: its last one, or an earlier one where no release since had another
 // image of it. None while a move is begun and not done.
 func (h History) Arrivals() map[string]Entry {

@@ -34,10 +34,13 @@ type amazon struct {
 	fips    bool
 	login   *login
 
-	mu      sync.Mutex                                             // guards what follows
-	api     func(ctx context.Context, in any) (out any, err error) // see operations
-	signer  *aws.CredentialsCache
-	current token // to the registry
+	mu          sync.Mutex                                             // guards what follows
+	api         func(ctx context.Context, in any) (out any, err error) // see operations
+	credentials *aws.CredentialsCache                                  // that it asks with
+	renew       func()                                                 // drops them, and those by which they were had
+	unknown     error                                                  // that AWS does not know who asks
+	ledger      *repositoryState                                       // of LedgerRepository, as describe says it
+	current     token                                                  // to the registry
 }
 
 // ecrHost is the name of a private registry of ECR.
@@ -83,11 +86,11 @@ const (
 
 // client is ECR's, as whoever the AWS configuration says, in the role that is asked for.
 // Source: AWS SDK for Go v2, config.LoadDefaultConfig; AWS STS API, AssumeRole.
-func (a *amazon) client(ctx context.Context) (api func(context.Context, any) (any, error), signer *aws.CredentialsCache, err error) {
+func (a *amazon) client(ctx context.Context) (api func(context.Context, any) (any, error), renew func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.api != nil {
-		return a.api, a.signer, nil
+	if a.api != nil || a.unknown != nil {
+		return a.api, a.renew, a.unknown
 	}
 	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{}), config.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = attempts, longestPause })
@@ -112,22 +115,37 @@ func (a *amazon) client(ctx context.Context) (api func(context.Context, any) (an
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
-		return nil, nil, &compose.HintedError{Err: fmt.Errorf("%s: %w: %w", a.host, errNoCredentials, err),
+		a.unknown = &compose.HintedError{Err: fmt.Errorf("%s: %w: %w", a.host, errNoCredentials, err),
 			Next: "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run docker login " + a.host}
+		return nil, nil, a.unknown // once: a machine's metadata is asked for long where there is none
 	}
-	signer = aws.NewCredentialsCache(cfg.Credentials)
+	caches := []*aws.CredentialsCache{cachedOnce(cfg.Credentials)}
+	cfg.Credentials = caches[0]
 	if a.options.Role != "" {
 		person := sourceIdentity(a.options.Person)
-		signer = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), a.options.Role, func(o *stscreds.AssumeRoleOptions) {
+		signer := aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), a.options.Role, func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName, o.SourceIdentity = person, &person
 		}))
 		if _, err := signer.Retrieve(ctx); err != nil {
 			return nil, nil, a.explain(ctx, "take the role "+a.options.Role+" as "+person, err)
 		}
+		cfg.Credentials, caches = signer, append(caches, signer)
 	}
-	cfg.Credentials = signer
-	a.api, a.signer = operations(ecr.NewFromConfig(cfg)), signer
-	return a.api, a.signer, nil
+	a.credentials = caches[len(caches)-1]
+	a.api, a.renew = operations(ecr.NewFromConfig(cfg)), func() {
+		for _, c := range caches {
+			c.Invalidate()
+		}
+	}
+	return a.api, a.renew, nil
+}
+
+// cachedOnce has credentials in one cache: that of the SDK's configuration where it has one, as a cache of a cache would stay when the outer one is dropped.
+func cachedOnce(p aws.CredentialsProvider) *aws.CredentialsCache {
+	if c, is := p.(*aws.CredentialsCache); is {
+		return c
+	}
+	return aws.NewCredentialsCache(p)
 }
 
 // sourceIdentity is a person as AWS writes them down.
@@ -149,13 +167,13 @@ func sourceIdentity(person string) string {
 // ask asks ECR once, and once more with new credentials where AWS says that those it had are over: their end is known, but not that of whoever takes a role
 // away, or of a clock that is wrong.
 func ask[O any](ctx context.Context, a *amazon, doing string, in any) (*O, error) {
-	api, signer, err := a.client(ctx)
+	api, renew, err := a.client(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out, err := api(ctx, in)
 	if code := codeOf(err); code == "ExpiredTokenException" || code == "ExpiredToken" {
-		signer.Invalidate()
+		renew()
 		out, err = api(ctx, in)
 	}
 	if err != nil {

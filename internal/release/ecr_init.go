@@ -61,6 +61,7 @@ const projectTag = "dev.strake.project"
 // repositoryState is a repository as it is; the zero value is none.
 type repositoryState struct {
 	isThere, isOurs bool
+	arn             string
 	mutability      types.ImageTagMutability
 	filters         []string // sorted
 	policy          string   // JSON; "" is none
@@ -98,25 +99,15 @@ func (r *Registry) PlanRepositories(ctx context.Context, want Repositories) ([]R
 }
 
 // stateOf looks at a repository.
-// Source: Amazon ECR API, DescribeRepositories, ListTagsForResource, GetRepositoryPolicy, GetLifecyclePolicy.
+// Source: Amazon ECR API, ListTagsForResource, GetRepositoryPolicy, GetLifecyclePolicy.
 func (a *amazon) stateOf(ctx context.Context, below string) (s repositoryState, err error) {
 	name := aws.String(a.repository(below))
 	doing := "look at the repository " + *name
 	is := func(err error, code string) bool { return codeOf(err) == code }
-	found, err := ask[ecr.DescribeRepositoriesOutput](ctx, a, doing, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{*name}, RegistryId: a.registryID()})
-	if is(err, "RepositoryNotFoundException") || err == nil && len(found.Repositories) == 0 {
-		return s, nil
-	}
-	if err != nil {
+	if s, err = a.describe(ctx, below); err != nil || !s.isThere {
 		return s, err
 	}
-	at := found.Repositories[0]
-	s.isThere, s.mutability = true, at.ImageTagMutability
-	for _, f := range at.ImageTagMutabilityExclusionFilters {
-		s.filters = append(s.filters, aws.ToString(f.Filter))
-	}
-	slices.Sort(s.filters)
-	tags, err := ask[ecr.ListTagsForResourceOutput](ctx, a, doing, &ecr.ListTagsForResourceInput{ResourceArn: at.RepositoryArn})
+	tags, err := ask[ecr.ListTagsForResourceOutput](ctx, a, doing, &ecr.ListTagsForResourceInput{ResourceArn: &s.arn})
 	if err != nil {
 		return s, err
 	}
@@ -135,6 +126,26 @@ func (a *amazon) stateOf(ctx context.Context, below string) (s repositoryState, 
 	if err == nil {
 		s.lifecycle = aws.ToString(lifecycle.LifecyclePolicyText)
 	}
+	return s, nil
+}
+
+// describe looks which tags of a repository are written once, and no further: that takes no right but one to read.
+// Source: Amazon ECR API, DescribeRepositories.
+func (a *amazon) describe(ctx context.Context, below string) (s repositoryState, err error) {
+	name := a.repository(below)
+	found, err := ask[ecr.DescribeRepositoriesOutput](ctx, a, "look at the repository "+name, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{name}, RegistryId: a.registryID()})
+	if codeOf(err) == "RepositoryNotFoundException" || err == nil && len(found.Repositories) == 0 {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	at := found.Repositories[0]
+	s.isThere, s.mutability, s.arn = true, at.ImageTagMutability, aws.ToString(at.RepositoryArn)
+	for _, f := range at.ImageTagMutabilityExclusionFilters {
+		s.filters = append(s.filters, aws.ToString(f.Filter))
+	}
+	slices.Sort(s.filters)
 	return s, nil
 }
 
@@ -167,18 +178,28 @@ func (r *Registry) MakeRepositories(ctx context.Context, steps []RepositoryStep,
 }
 
 // WritesOnce is whether a tag of the ledger's repository stays where it is put, so that of those who write it at once one does. Where the registry does not
-// say so it is not.
+// say so it is not. It is asked once.
 func (r *Registry) WritesOnce(ctx context.Context, tag string) (bool, error) {
 	if r.amazon == nil {
 		return false, nil
 	}
-	s, err := r.amazon.stateOf(ctx, LedgerRepository)
-	if errors.Is(err, errNoCredentials) {
-		return false, nil
+	r.amazon.mu.Lock()
+	known := r.amazon.ledger
+	r.amazon.mu.Unlock()
+	if known == nil {
+		s, err := r.amazon.describe(ctx, LedgerRepository)
+		if errors.Is(err, errNoCredentials) {
+			return false, nil
+		}
+		if err != nil || !s.isThere {
+			return false, err
+		}
+		known = &s
+		r.amazon.mu.Lock()
+		r.amazon.ledger = known
+		r.amazon.mu.Unlock()
 	}
-	if err != nil || !s.isThere {
-		return false, err
-	}
+	s := *known
 	switch s.mutability {
 	case types.ImageTagMutabilityImmutable:
 		return true, nil

@@ -106,7 +106,7 @@ func planRepository(have repositoryState, want repositoryWant) (steps []Reposito
 	switch {
 	case want.rules == "" || sameJSON(have.lifecycle, want.rules):
 	case have.lifecycle == "" || isOwnLifecycle(have.lifecycle):
-		add(RepositoryStep{Does: "lifecycle", What: fmt.Sprintf("images without a tag go after %d days, those of pull requests alone after %d", untaggedDays, pullRequestDays),
+		add(RepositoryStep{Does: "lifecycle", What: fmt.Sprintf("images without a tag go after %d days, those with a tag of a pull request after %d, unless one that is spared is on them", untaggedDays, pullRequestDays),
 			lifecycle: &ecr.PutLifecyclePolicyInput{RepositoryName: &want.name, RegistryId: want.registry, LifecyclePolicyText: &want.rules}})
 	default:
 		add(RepositoryStep{Does: "leave", What: "somebody else wrote its lifecycle rules: see that they spare keep-*, prev-* and the environments' tags"})
@@ -138,7 +138,8 @@ func pullActions() []string {
 	return []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
 }
 
-func moveActions() []string { return append(pullActions(), "ecr:PutImage") }
+// moveActions are those of who moves tags, and takes those of old releases away.
+func moveActions() []string { return append(pullActions(), "ecr:PutImage", "ecr:BatchDeleteImage") }
 
 // sharingPolicy is a repository's policy with the statements for shares; "" is none. Statements that are not strake's stay as they are, and a policy that has
 // what is wanted is the same text. It is pure.

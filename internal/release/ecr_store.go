@@ -95,28 +95,28 @@ func (s ecrStore) write(ctx context.Context, repository, tag string, m manifest)
 	return err
 }
 
-// remove is a store's.
+// remove is a store's: a tag and a digest go in one request, so that nobody else's tag is taken which was put there meanwhile.
 // Source: Amazon ECR API, BatchDeleteImage: the last tag takes the image along, and of a tag and a digest both have to be right.
 func (s ecrStore) remove(ctx context.Context, repository, tag, digest string) error {
 	if s.isPlain(ctx) {
 		return s.plain.remove(ctx, repository, tag, digest)
 	}
-	there, err := s.read(ctx, repository, tag)
-	if errors.Is(err, ErrAbsent) || err == nil && digest != "" && there.digest != digest {
-		return nil
-	}
-	if err != nil {
-		return err
+	which := identifier(tag)
+	if digest != "" {
+		which.ImageDigest = &digest
 	}
 	doing := "remove " + s.name(repository, tag)
 	out, err := ask[ecr.BatchDeleteImageOutput](ctx, s.amazon, doing, &ecr.BatchDeleteImageInput{
-		RepositoryName: aws.String(s.repository(repository)), RegistryId: s.registryID(), ImageIds: []ecrtypes.ImageIdentifier{identifier(tag)},
+		RepositoryName: aws.String(s.repository(repository)), RegistryId: s.registryID(), ImageIds: []ecrtypes.ImageIdentifier{which},
 	})
+	if code := codeOf(err); code == "AccessDenied" || code == "AccessDeniedException" {
+		return fmt.Errorf("%w: %w", errMayNotUntag, err)
+	}
 	if err != nil {
 		return err
 	}
 	for _, f := range out.Failures {
-		if f.FailureCode != ecrtypes.ImageFailureCodeImageNotFound {
+		if f.FailureCode != ecrtypes.ImageFailureCodeImageNotFound && f.FailureCode != ecrtypes.ImageFailureCodeImageTagDoesNotMatchDigest {
 			return fmt.Errorf("%s: %s: %s", doing, f.FailureCode, aws.ToString(f.FailureReason))
 		}
 	}

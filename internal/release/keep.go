@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,8 +56,11 @@ func front(first string, list []string) []string {
 	return append([]string{first}, rest...)
 }
 
+// mostRetried is of how many old releases tags that are left are tried again.
+const mostRetried = 10
+
 // forget takes away the tags of releases of an environment that need not be kept any more, also of services that it had before. It returns the commits of
-// which some may be left, to try again: a registry that takes no tags away leaves all, and is asked no more.
+// which some may be left, to try again: a registry that takes no tags away leaves all, and is asked no more. It warns once.
 func (r *Registry) forget(ctx context.Context, m Move, commits []string, warn func(string)) (left []string) {
 	all := maps.Clone(m.Before)
 	if all == nil {
@@ -64,7 +68,8 @@ func (r *Registry) forget(ctx context.Context, m Move, commits []string, warn fu
 	}
 	maps.Copy(all, m.Images)
 	services := slices.Sorted(maps.Keys(all))
-	for _, commit := range commits {
+	var why error
+	for i, commit := range commits {
 		err := each(ctx, services, func(ctx context.Context, _ int, service string) error {
 			return r.store.remove(ctx, service, tagKept(m.Environment, commit), "")
 		})
@@ -72,10 +77,28 @@ func (r *Registry) forget(ctx context.Context, m Move, commits []string, warn fu
 			warn(fmt.Sprintf("%s of old releases are left: %v; only the last %d are needed", tagKept(m.Environment, "*"), errNoUntag, mostKept))
 			return nil
 		}
-		if err != nil {
-			warn(fmt.Sprintf("%s of an old release may be left, the next move tries again: %v", tagKept(m.Environment, Short(commit)), err))
-			left = append(left, commit)
+		if err == nil {
+			continue
+		}
+		why, left = cmp.Or(why, err), append(left, commit)
+		if errors.Is(err, errMayNotUntag) { // nor will they those of the others
+			left = append(left, commits[i+1:]...)
+			break
 		}
 	}
-	return left
+	if why != nil {
+		warn(fmt.Sprintf("%s of %d old releases may be left, the next move tries those of %d at most again: %v", tagKept(m.Environment, "*"), len(left), mostRetried, why))
+	}
+	return left[:min(len(left), mostRetried)]
+}
+
+// tagCommit gives what an environment goes to the commit's tag where it has a registry of its own, in which nothing else may have it: a registry that removes
+// an image with its last tag would take it with the one that keeps it. A tag that is written once stays.
+func (r *Registry) tagCommit(ctx context.Context, m Move, shifts []shift) error {
+	return each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
+		if err := r.write(ctx, service, m.Commit, shifts[i].to); !errors.Is(err, ErrWritten) {
+			return err
+		}
+		return nil
+	})
 }

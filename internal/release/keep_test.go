@@ -2,6 +2,7 @@ package release_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -128,5 +129,55 @@ func TestRun_OfAnImageThatWasCleanedUpWithItsTags(t *testing.T) {
 	c.removeFrom(t, "api", "latest")
 	if err := promote(t.Context(), r, "dev", built(t, c, 3)); err != nil {
 		t.Errorf("promote where a tag was taken away and its image is there = %v", err)
+	}
+}
+
+func TestRollback_ToAnImageThatIsGoneNamesThoseThatAreThere(t *testing.T) {
+	r, c := newRegistry(t)
+	var builds []release.Build
+	for n := range 4 {
+		b := built(t, c, n)
+		b.Commit = strings.Repeat(fmt.Sprint(n+1), 40)
+		if _, err := r.Record(t.Context(), b, false); err != nil {
+			t.Fatal(err)
+		}
+		builds = append(builds, b)
+		if err := promote(t.Context(), r, "dev", b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if back := history(t, r, "dev").Back(); len(back) != 3 {
+		t.Errorf("it can go back %d releases, want 3", len(back))
+	}
+	for _, which := range []string{builds[2].Images["web"], builds[0].Images["api"]} {
+		for _, service := range []string{"web", "api"} {
+			if _, err := r.Resolve(t.Context(), service, which); err == nil {
+				c.removeFrom(t, service, which)
+			}
+		}
+	}
+	err := rollback(t.Context(), r, "dev", 1)
+	var told interface{ Hint() string }
+	if !errors.As(err, &told) || !strings.Contains(told.Hint(), release.Short(builds[1].Commit)) || strings.Contains(told.Hint(), release.Short(builds[0].Commit)) {
+		t.Errorf("rollback = %v (%v), want a hint that names %s alone", err, told, release.Short(builds[1].Commit))
+	}
+}
+
+func TestHistory_BackIsWhatIsKept(t *testing.T) {
+	r, c := newRegistry(t)
+	for n := range 8 {
+		if err := promote(t.Context(), r, "dev", built(t, c, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := history(t, r, "dev")
+	if back := h.Back(); len(h.Line()) != 8 || len(back) != 4 || back[3].Commit != commitNumber(3) {
+		t.Errorf("it can go back %d releases, want the 4 of the last five", len(back))
+	}
+	for i := range h {
+		h[i].Kept = nil
+	}
+	if back := h.Back(); len(back) != 7 {
+		t.Errorf("it can go back %d releases where nobody knows what is kept, want 7", len(back))
 	}
 }

@@ -99,8 +99,12 @@ func (o oci) remove(ctx context.Context, repository, tag, digest string) error {
 	if errors.As(err, &answer) && slices.Contains([]int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented}, answer.StatusCode) {
 		return fmt.Errorf("%s: %w", ref, errNoUntag)
 	}
-	if err = o.explain(ctx, "remove "+ref.String(), err); errors.Is(err, ErrAbsent) {
+	err = o.explain(ctx, "remove "+ref.String(), err)
+	switch {
+	case errors.Is(err, ErrAbsent):
 		return nil
+	case answer != nil && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden}, answer.StatusCode):
+		return fmt.Errorf("%w: %w", errMayNotUntag, err)
 	}
 	return err
 }

@@ -170,8 +170,12 @@ func (w *world) check(t *testing.T, after string) {
 func (w *world) checkKept(t *testing.T, r *release.Registry, after, name string, h release.History) {
 	t.Helper()
 	var want []string
+	least := 5
+	if _, whole := h.Current(); !whole { // a move whose end could not be written down took the oldest one's tags before
+		least = 4
+	}
 	for _, e := range h.Releases() {
-		if !slices.Contains(want, e.Commit) && len(want) < 5 {
+		if !slices.Contains(want, e.Commit) && len(want) < least {
 			want = append(want, e.Commit)
 			if kept := tags(t, r, "keep-"+name+"-"+e.Commit); !maps.Equal(kept, e.Images) {
 				t.Fatalf("%s: of %s %s is kept as %v, want %v", after, name, e.Subject, kept, e.Images)

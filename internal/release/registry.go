@@ -35,7 +35,7 @@ type store interface {
 	// moved is ErrWritten.
 	write(ctx context.Context, repository, tag string, m manifest) error
 	// remove takes a tag away, if it is on that digest, or with "" whatever it is on, and leaves its image under all that names it otherwise. One that is
-	// not there is none to take away. errNoUntag: the registry cannot.
+	// not there is none to take away. errNoUntag: the registry cannot; errMayNotUntag: who asks may not.
 	remove(ctx context.Context, repository, tag, digest string) error
 }
 
@@ -46,6 +46,8 @@ var (
 	ErrWritten = errors.New("the tag is on another image, and is written once")
 	// errNoUntag is in the error where a registry takes no tag away.
 	errNoUntag = errors.New("the registry takes no tags away")
+	// errMayNotUntag is in the error where somebody may not take a tag away.
+	errMayNotUntag = errors.New("tags may not be taken away")
 )
 
 // RegistryOptions are how a registry is reached. The zero value is as Docker reaches it.

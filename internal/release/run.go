@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -46,7 +47,7 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 		shifts[i], err = at.look(ctx, m, service, o.Force)
 		return err
 	}); err != nil {
-		return e, err
+		return e, r.instead(ctx, at, have, m, err)
 	}
 	h := have
 	if b := m.Resumes; b == nil || b.Commit != m.Commit || b.Action != m.Action || !maps.Equal(b.Images, m.Images) {
@@ -58,6 +59,9 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 	}
 	left, none := m.Services(), true
 	err := at.keep(ctx, m, shifts, o.Force)
+	if err == nil && at.Path != r.Path {
+		err = at.tagCommit(ctx, m, shifts)
+	}
 	if err == nil {
 		err = r.still(ctx, h, o)
 	}
@@ -187,6 +191,38 @@ func (m Move) missing(service string, err error) error {
 		next = "strake releases " + m.Environment + " lists the others"
 	}
 	return &compose.HintedError{Err: fmt.Errorf("the image of %s at %s is not in the registry any more: %w", service, Short(m.Commit), err), Next: next}
+}
+
+// instead says of a rollback to an image that is gone which earlier releases at has.
+func (r *Registry) instead(ctx context.Context, at *Registry, have History, m Move, err error) error {
+	if m.Action != RolledBack || !errors.Is(err, ErrAbsent) {
+		return err
+	}
+	if all, allErr := r.History(ctx, m.Environment, nil); allErr == nil { // else what was read of it does
+		have = all
+	}
+	line := have.Line()
+	tried, there := []string{m.Commit}, []string(nil)
+	for _, e := range line[min(len(line), 1):] {
+		if slices.Contains(tried, e.Commit) || len(tried) > mostNames {
+			continue
+		}
+		if tried = append(tried, e.Commit); at.has(ctx, e.Images) {
+			there = append(there, Short(e.Commit))
+		}
+	}
+	if len(there) == 0 {
+		return err
+	}
+	return &compose.HintedError{Err: err, Next: "it can go back to " + strings.Join(there, ", ") + ", whose images are there"}
+}
+
+// has is whether images of services are there, as far as the registry says.
+func (r *Registry) has(ctx context.Context, images map[string]string) bool {
+	return each(ctx, slices.Sorted(maps.Keys(images)), func(ctx context.Context, _ int, service string) error {
+		_, err := r.Resolve(ctx, service, images[service])
+		return err
+	}) == nil
 }
 
 // each calls do for all services, some at a time, and returns all that failed in their order: one that fails stops none that was begun.
