@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -285,5 +286,50 @@ func TestBuild_OfNoCommitOrOfAForkGoesNowhere(t *testing.T) {
 	}
 	if err := (release.Build{}).Check(); err != nil {
 		t.Errorf("Check = %v", err)
+	}
+}
+
+// overtaken is a registry in which something is written before the first statement, where it was to go, and stays.
+type overtaken struct {
+	*counted
+	first func()
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o *overtaken) RoundTrip(r *http.Request) (*http.Response, error) {
+	if first := o.first; first != nil && r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/approval-") {
+		o.first = nil
+		first()
+		return refusing{o.counted, "approval-"}.RoundTrip(r)
+	}
+	return o.counted.RoundTrip(r)
+}
+
+func TestApprove_GoesOnBehindAStatementThatWasWrittenAtTheSameTime(t *testing.T) {
+	_, c := newRegistry(t)
+	st := release.Statement{Environment: "prod", Commit: commitNumber(1), Images: map[string]string{"web": "sha256:" + strings.Repeat("a", 64)}, Role: "lead", Who: "ada", Time: time.Now().UTC().Truncate(time.Second)}
+	other := st
+	other.Role = "devops"
+	r, err := release.NewRegistry("localhost:5000/shop", &overtaken{c, func() {
+		if err := c.open(t).Approve(t.Context(), other, signs(key(t, 1), release.Namespace)); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Approve(t.Context(), st, signs(key(t, 1), release.Namespace)); err != nil {
+		t.Errorf("Approve = %v", err)
+	}
+	if all, err := r.Approvals(t.Context(), "prod", st.Commit, []string{"ada"}); err != nil || len(all) != 2 {
+		t.Errorf("Approvals are %d, %v; want both", len(all), err)
+	}
+	r, err = release.NewRegistry("localhost:5000/shop", refusing{c, "approval-"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.Role = "third"
+	if err := r.Approve(t.Context(), st, signs(key(t, 1), release.Namespace)); !errors.Is(err, release.ErrWritten) {
+		t.Errorf("Approve where nothing can be written = %v, want ErrWritten", err)
 	}
 }

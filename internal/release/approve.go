@@ -72,7 +72,7 @@ func (r *Registry) Approve(ctx context.Context, st Statement, sign func(ctx cont
 	if err != nil {
 		return err
 	}
-	for {
+	for tried := -1; ; {
 		there, err := r.statements(ctx, st.Environment, st.Commit, st.Who)
 		if err != nil || len(there) > 0 && there[len(there)-1].digest == hash.String() {
 			return err
@@ -80,9 +80,10 @@ func (r *Registry) Approve(ctx context.Context, st Statement, sign func(ctx cont
 		if len(there) == mostStatements {
 			return &compose.HintedError{Err: fmt.Errorf("%s has said %d times whether %s may go to %s", st.Who, mostStatements, Short(st.Commit), st.Environment), Next: "publish another commit"}
 		}
-		if _, err := r.put(ctx, LedgerRepository, image, tagOfApproval(st.Environment, st.Commit, st.Who, len(there)+1)); err != nil {
+		if _, err := r.put(ctx, LedgerRepository, image, tagOfApproval(st.Environment, st.Commit, st.Who, len(there)+1)); err != nil && (!errors.Is(err, ErrWritten) || len(there) == tried) {
 			return err
 		}
+		tried = len(there)
 		// where the same person wrote there from elsewhere at the same time, mine comes after it
 	}
 }
