@@ -64,23 +64,28 @@ func (e *NoMachineError) Hint() string {
 // still: of two who launch for the same preview both have the same. After a failure nothing runs that the next Launch does not find.
 //
 // Where there is none it tries the types in each subnet, in their order, of spare capacity first where that is wanted. *NoMachineError is returned
-// where none of these was to be had, *BudgetError where there may be no more machines.
+// where none of these was to be had, *BudgetError where there may be no more machines. A preview on a machine that others share is an error: who asks for a
+// machine of its own may have it for what nobody proved to be harmless to the others.
 // Source: Amazon EC2 API, RunInstances, StartInstances.
 func (c *Cloud) Launch(ctx context.Context, l Lease) (Machine, error) {
 	all, err := c.Machines(ctx)
 	if err != nil {
 		return Machine{}, err
 	}
-	if m, ok := Holding(all, l.Preview); ok && m.Preview != l.Preview {
-		return c.rejoin(ctx, m, l)
-	} else if ok {
-		m, err := c.adopt(ctx, l, m)
+	there, ok := Holding(all, l.Preview)
+	if ok && there.Preview == l.Preview {
+		m, err := c.adopt(ctx, l, there)
 		if died := (*diedError)(nil); !errors.As(err, &died) {
 			return m, err
 		}
 		if all, err = c.Machines(ctx); err != nil { // without it
 			return m, err
 		}
+		there, ok = Holding(all, l.Preview)
+	}
+	if ok && there.Preview != l.Preview {
+		return Machine{}, &compose.HintedError{Err: fmt.Errorf("preview %s is on a machine that others share, close it first", l.Preview),
+			Next: "run strake preview close " + l.Preview + ", and open it again: it has a machine of its own then"}
 	}
 	if err := affords(all, c.Budget, c.Settings); err != nil {
 		return Machine{}, err

@@ -185,3 +185,17 @@ func TestLaunchShared_MachinesEndThemselvesWhenEmpty(t *testing.T) {
 	}
 	t.Logf("it ended %s after it was used", time.Since(used).Round(time.Second))
 }
+
+// TestLaunch_GoesToNoSharedMachine: who asks for a machine of its own, as for what nobody proved to be harmless, is not brought to others.
+func TestLaunch_GoesToNoSharedMachine(t *testing.T) {
+	a := awslab.Start(t)
+	c := cloudOf(t, a.Environ(), nil)
+	shared := launchShared(t, c, "pr-1", 1)
+	var hint *compose.HintedError
+	if m, err := c.Launch(t.Context(), leaseOf("pr-1", 2)); !errors.As(err, &hint) || !strings.Contains(err.Error(), "others share") || !strings.Contains(hint.Next, "preview close pr-1") {
+		t.Errorf("Launch of what shares a machine = %+v, %v, want that it has to be closed first", m, err)
+	}
+	if again := launchShared(t, c, "pr-1", 3); again.ID != shared.ID {
+		t.Errorf("LaunchShared of it again is %s, want %s, where it is", again.ID, shared.ID)
+	}
+}
