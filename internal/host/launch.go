@@ -274,7 +274,7 @@ func (c *Cloud) runHeard(ctx context.Context, in *ec2.RunInstancesInput) (out *e
 		took := time.Since(begin)
 		return !(codeOf(err) == "InvalidGroup.NotFound" && took < heardPatience || isProfile(err) && took < profilePatience), nil
 	})
-	return out, cmp.Or(err, waitErr)
+	return out, cmp.Or(waitErr, err) // who was interrupted says that
 }
 
 // isProfile is whether there is no instance profile of the name that the settings have.
