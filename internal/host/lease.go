@@ -37,6 +37,12 @@ func (m Machine) lasts() time.Time {
 	return end
 }
 
+// EndsSoon is whether a machine's lease ends before it could be started, or its end be moved: its own timer ends it then. One whose end is not known does not.
+func (m Machine) EndsSoon(now time.Time) bool {
+	end := m.lasts()
+	return !end.IsZero() && end.Sub(now) < leastSleep
+}
+
 // Renewed is where the lease of a preview on a machine ends if it is given so long from now, in whole seconds: never sooner than it does, and not beyond its
 // Ends.
 func (m Machine) Renewed(preview string, now time.Time, span time.Duration) time.Time {

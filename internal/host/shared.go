@@ -170,10 +170,11 @@ func (c *Cloud) LaunchShared(ctx context.Context, l Lease, most int) (Machine, e
 	return Machine{}, errors.New("machines that previews share fill faster than one more preview finds room")
 }
 
-// roomIn is the first machine that has room for one more preview. One that somebody stopped is started for it, but for one that would end itself meanwhile.
+// roomIn is the first machine that has room for one more preview, and does not end itself before its lease is that of this one. One that somebody stopped is
+// started for it.
 func roomIn(all []Machine, most int, now time.Time) (Machine, bool) {
 	i := slices.IndexFunc(all, func(m Machine) bool {
-		return m.Shared() && m.Live() && m.Phase != emptying && m.Phase != "closing" && len(m.Shares) < most && (!m.Still() || m.lasts().Sub(now) >= leastSleep)
+		return m.Shared() && m.Live() && m.Phase != emptying && m.Phase != "closing" && len(m.Shares) < most && !m.EndsSoon(now)
 	})
 	if i < 0 {
 		return Machine{}, false

@@ -40,9 +40,10 @@ func TestRoomIn_IsTheFirstThatIsNotFull(t *testing.T) {
 		t.Errorf("roomIn of what is full = %s, want none", m.ID)
 	}
 	for _, left := range []time.Duration{time.Minute, time.Hour} {
-		stopped := []Machine{{ID: "stopped", Preview: "shared.5", State: "stopped", Expires: now.Add(left)}}
-		if _, ok := roomIn(stopped, 1, now); ok != (left > leastSleep) {
-			t.Errorf("roomIn of what stands still and ends in %s = %v, want it if it can be started before", left, ok)
+		for _, state := range []string{"stopped", "running"} {
+			if _, ok := roomIn([]Machine{{ID: "it", Preview: "shared.5", State: state, Expires: now.Add(left)}}, 1, now); ok != (left > leastSleep) {
+				t.Errorf("roomIn of what is %s and ends in %s = %v, want it if its end can be moved before", state, left, ok)
+			}
 		}
 	}
 	if id := freeID(all); id != "shared.1" {

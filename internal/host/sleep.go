@@ -122,11 +122,11 @@ func (c *Cloud) stop(ctx context.Context, m Machine, owner string) (Machine, err
 // Source: Amazon EC2 API, StartInstances.
 func (c *Cloud) Wake(ctx context.Context, m Machine, by compose.Owner) (Machine, error) {
 	if m.Phase == "closing" {
-		return m, &compose.HintedError{Err: fmt.Errorf("preview %s is being closed, or its close was interrupted", m.Preview), Next: "run " + m.Removal() + ", and open it again"}
+		return m, &compose.HintedError{Err: fmt.Errorf("machine %s is being ended, or what ends it was interrupted", m.ID), Next: "run " + m.Removal() + ", and open the preview again"}
 	}
-	if m.Still() && m.lasts().Sub(c.Now()) < leastSleep {
-		return m, &compose.HintedError{Err: fmt.Errorf("the lease of preview %s ends at %s: its machine would end itself while it starts", m.Preview, m.Expires.Local().Format("2006-01-02 15:04")),
-			Next: "strake preview close " + m.Preview + ", and open makes it anew"}
+	if m.Still() && m.EndsSoon(c.Now()) {
+		return m, &compose.HintedError{Err: fmt.Errorf("the lease of machine %s ends at %s: it would end itself while it starts", m.ID, m.lasts().Local().Format("2006-01-02 15:04")),
+			Next: "run " + m.Removal() + ", and open the preview again: it is made anew"}
 	}
 	m, err := c.own(ctx, m, by) // who began it may be gone
 	if err != nil {
