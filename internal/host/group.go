@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,51 +27,109 @@ func (c *Cloud) group(ctx context.Context, vpc, preview string, lease int, tags 
 	for key, value := range tags {
 		spec.Tags = append(spec.Tags, types.Tag{Key: aws.String(key), Value: aws.String(value)})
 	}
-	made, err := c.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String("preview " + preview + " of " + c.Project + ", by strake"),
-		TagSpecifications: []types.TagSpecification{spec}})
+	in := &ec2.CreateSecurityGroupInput{GroupName: &name, VpcId: &vpc, Description: aws.String("preview " + preview + " of " + c.Project + ", by strake"), TagSpecifications: []types.TagSpecification{spec}}
 	var g types.SecurityGroup
-	switch {
-	case err == nil:
-		g.GroupId = made.GroupId
-	case codeOf(err) == "InvalidGroup.Duplicate":
+	begin := time.Now()
+	err := until(ctx, func() (bool, error) { // again where a Sweep removes the one that was there
+		made, err := c.ec2.CreateSecurityGroup(ctx, in)
+		if err == nil {
+			g = types.SecurityGroup{GroupId: made.GroupId}
+			return true, nil
+		}
+		if codeOf(err) != "InvalidGroup.Duplicate" {
+			return false, explain("make security group "+name, err)
+		}
 		if g, err = c.groupNamed(ctx, vpc, name); err != nil {
-			return "", err
+			return false, err
 		}
-		if err := c.takeUp(ctx, g, tags); err != nil {
-			return "", err
+		taken, err := c.takeUp(ctx, g, tags)
+		if codeOf(err) == unknownGroup && time.Since(begin) < heardPatience {
+			return false, nil
 		}
-	default:
-		return "", explain("make security group "+name, err)
+		if taken || err != nil {
+			return taken, err
+		}
+		if time.Since(begin) < heardPatience {
+			return false, nil
+		}
+		return true, c.tagGroup(ctx, aws.ToString(g.GroupId), map[string]string{TagState: "opening"}) // whoever was about to is gone
+	})
+	if err != nil {
+		return "", err
 	}
 	id := aws.ToString(g.GroupId)
 	if err := c.letVisitorsIn(ctx, g); err != nil {
 		return "", err
 	}
 	if c.Settings.Address == compose.AddressPrivate {
-		return id, c.open(ctx, id, sshPort, "strake", everybody()...)
+		return id, c.open(ctx, id, sshPort, forVPC, everybody()...)
 	}
 	return id, nil
 }
 
-// takeUp has a group that is there be that of who opens the preview now, for whom no Sweep takes it away: whoever made it may be gone.
-// Source: Amazon EC2 API, CreateTags.
-func (c *Cloud) takeUp(ctx context.Context, g types.SecurityGroup, tags map[string]string) error {
-	all := []types.Tag{{Key: aws.String(TagSince), Value: aws.String(tags[TagSince])}}
-	if c.isDead(tagsOf(g.Tags)[TagOwner]) {
-		all = append(all, types.Tag{Key: aws.String(TagOwner), Value: aws.String(tags[TagOwner])})
+// unknownGroup is AWS's code for a group of which a server has not heard, or that is gone.
+const unknownGroup = "InvalidGroup.NotFound"
+
+// takeUp has a group that is there be that of who opens the preview now, for whom no Sweep takes it away: whoever made it may be gone. It returns when that
+// is seen; taken is false where a Sweep said before that it removes the group. Both say what they do and look then, so that one of the two sees the other.
+func (c *Cloud) takeUp(ctx context.Context, g types.SecurityGroup, tags map[string]string) (taken bool, err error) {
+	id, before := aws.ToString(g.GroupId), tagsOf(g.Tags)[TagOwner]
+	all := map[string]string{TagSince: tags[TagSince]}
+	if c.isDead(before) {
+		all[TagOwner] = tags[TagOwner]
 	}
-	_, err := c.ec2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{aws.ToString(g.GroupId)}, Tags: all})
-	return explain("take up security group "+aws.ToString(g.GroupName), err)
+	if err := c.tagGroup(ctx, id, all); err != nil || all[TagOwner] == "" {
+		return err == nil && tagsOf(g.Tags)[TagState] != emptying, err
+	}
+	again, err := c.seenGroups(ctx, []string{id}, func(t Thing) bool { return t.owner != before })
+	return err == nil && again[0].phase != emptying, err
+}
+
+// seenGroups are security groups when it is seen of all of them what was just written. After errUnheard they are those that the last list showed.
+func (c *Cloud) seenGroups(ctx context.Context, ids []string, written func(Thing) bool) (all []Thing, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, heardPatience, errUnheard)
+	defer cancel()
+	err = until(ctx, func() (bool, error) {
+		some, err := every(ctx, func(ctx context.Context, token *string) ([]Thing, *string, error) {
+			return c.someGroups(ctx, token, filterOf("group-id", ids...))
+		})
+		if err != nil {
+			return false, err
+		}
+		all = some
+		return len(all) == len(ids) && !slices.ContainsFunc(all, func(t Thing) bool { return !written(t) }), nil
+	})
+	if ctx.Err() != nil && err != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("look at security groups %s: %w", strings.Join(ids, ", "), err)
+	}
+	return all, err
+}
+
+// tagGroup writes down what becomes of a security group. Source: Amazon EC2 API, CreateTags.
+func (c *Cloud) tagGroup(ctx context.Context, id string, tags map[string]string) error {
+	in := &ec2.CreateTagsInput{Resources: []string{id}}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		in.Tags = append(in.Tags, types.Tag{Key: &key, Value: aws.String(tags[key])})
+	}
+	_, err := c.ec2.CreateTags(ctx, in)
+	return explain("write down what becomes of security group "+id, err)
 }
 
 const sshPort = 22
+
+// forVPC says of a rule for SSH that it is for whoever reaches a private machine.
+const forVPC = "strake"
 
 // webPorts are those of visitors, and forVisitors says of a rule that it is for them.
 var webPorts = []int32{80, 443}
 
 const forVisitors = "visitors"
 
-// letVisitorsIn has a group let in from where the settings allow, and takes back the rules for visitors from elsewhere. Rules of others stay.
+// letVisitorsIn has a group let in from where the settings allow, and takes back the rules for visitors from elsewhere, and that which lets everybody in to
+// SSH where machines are not private any more. Rules of others stay.
 func (c *Cloud) letVisitorsIn(ctx context.Context, g types.SecurityGroup) error {
 	for _, port := range webPorts {
 		if err := c.open(ctx, aws.ToString(g.GroupId), port, forVisitors, c.visitorsAt(port)...); err != nil {
@@ -79,7 +138,9 @@ func (c *Cloud) letVisitorsIn(ctx context.Context, g types.SecurityGroup) error 
 	}
 	var errs []error
 	for _, r := range rulesOf(g.IpPermissions) {
-		if r.why == forVisitors && slices.Contains(webPorts, r.port) && !slices.Contains(c.visitorsAt(r.port), r.from) {
+		visitors := r.why == forVisitors && slices.Contains(webPorts, r.port) && !slices.Contains(c.visitorsAt(r.port), r.from)
+		inside := r.why == forVPC && r.port == sshPort && c.Settings.Address != compose.AddressPrivate
+		if visitors || inside {
 			errs = append(errs, c.shut(ctx, aws.ToString(g.GroupId), r.port, r.from))
 		}
 	}

@@ -133,19 +133,41 @@ func timeOf(text string) time.Time {
 // Source: Amazon EC2 API Reference, Eventual consistency.
 const heardPatience = time.Minute
 
-// seen are machines when it is seen of all of them what was just written; those that are gone are left out.
+// errUnheard is that AWS did not show within heardPatience what was just made or written.
+var errUnheard = errors.New("AWS does not show what was written")
+
+// seen are machines when it is seen of all of them what was just written, or that they are gone: nothing else says that they are. One that a list lacks is
+// waited for, as that server may not have heard of it. After errUnheard they are those that the last list showed.
 func (c *Cloud) seen(ctx context.Context, ids []string, written func(Machine) bool) (all []Machine, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, heardPatience, errors.New("AWS does not show what was written"))
+	ctx, cancel := context.WithTimeoutCause(ctx, heardPatience, errUnheard)
 	defer cancel()
 	err = until(ctx, func() (done bool, err error) {
-		all, err = c.machines(ctx, filterOf("instance-id", ids...))
-		all = slices.DeleteFunc(all, func(m Machine) bool { return !m.Live() })
-		return !slices.ContainsFunc(all, func(m Machine) bool { return !written(m) }), err
+		some, err := c.machines(ctx, filterOf("instance-id", ids...))
+		if err != nil {
+			return false, err
+		}
+		all = some
+		return len(all) == len(ids) && !slices.ContainsFunc(all, func(m Machine) bool { return m.Live() && !written(m) }), nil
 	})
+	if ctx.Err() != nil && err != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		err = fmt.Errorf("look at %s: %w", strings.Join(ids, ", "), err)
 	}
 	return all, err
+}
+
+// seenOne is seen of one machine; one that is gone is a *diedError.
+func (c *Cloud) seenOne(ctx context.Context, m Machine, written func(Machine) bool) (Machine, error) {
+	all, err := c.seen(ctx, []string{m.ID}, written)
+	if err != nil {
+		return m, err
+	}
+	if !all[0].Live() {
+		return m, &diedError{m.ID, cmp.Or(all[0].reason, "it is gone")}
+	}
+	return all[0], nil
 }
 
 // own writes down who is at a machine, and is the machine when that, or who came after, is seen. Who says of a machine what contradicts that looks after it
@@ -155,14 +177,7 @@ func (c *Cloud) own(ctx context.Context, m Machine, by compose.Owner) (Machine, 
 	if err := c.Mark(ctx, m, map[string]string{TagOwner: ownerText(by)}); err != nil {
 		return m, err
 	}
-	all, err := c.seen(ctx, []string{m.ID}, func(m Machine) bool { return m.owner == ownerText(by) || m.owner != before })
-	if err != nil {
-		return m, err
-	}
-	if len(all) == 0 {
-		return m, &diedError{m.ID, "it is gone"}
-	}
-	return all[0], nil
+	return c.seenOne(ctx, m, func(m Machine) bool { return m.owner == ownerText(by) || m.owner != before })
 }
 
 // Mark writes down what has become of a machine's preview. Tags without a value are left as they are.

@@ -73,19 +73,17 @@ func (c *Cloud) end(ctx context.Context, meant func(Thing) bool) (Receipt, error
 					return mine, err
 				}
 			}
-			if m.Gone() != "" && meant(Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease}) {
-				if err := c.Mark(ctx, m, map[string]string{TagState: "closing"}); err != nil {
-					c.note("machine %s, which is gone: %v", m.ID, err) // AWS forgets it soon
-				}
-			}
+			c.forgetGone(ctx, m, meant)
 		}
 		return mine, nil
-	})
+	}, nil)
 }
 
 // removeAll removes what list says, and asks it again until it says nothing: what a machine left behind is seen when the machine is gone, and a machine that
 // was just made may be seen after what it uses. *LeftError is returned where something stays.
-func (c *Cloud) removeAll(ctx context.Context, list func(context.Context) ([]Thing, error)) (done Receipt, err error) {
+//
+// mayGo takes out what is not to be removed after all, directly before machines are ended; nil takes out nothing.
+func (c *Cloud) removeAll(ctx context.Context, list func(context.Context) ([]Thing, error), mayGo func(context.Context, []Thing) ([]Thing, error)) (done Receipt, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, endPatience, errors.New("AWS takes its time"))
 	defer cancel()
 	done.Removed = []Thing{}
@@ -100,7 +98,7 @@ func (c *Cloud) removeAll(ctx context.Context, list func(context.Context) ([]Thi
 				return done, errors.Join(err, &LeftError{done.Left})
 			}
 		}
-		some, err := c.remove(ctx, mine)
+		some, err := c.remove(ctx, mine, mayGo)
 		for _, t := range some.Removed {
 			if !slices.ContainsFunc(done.Removed, func(o Thing) bool { return o.Kind == t.Kind && o.ID == t.ID }) { // lists may show for a moment what is gone
 				done.Removed = append(done.Removed, t)
@@ -119,19 +117,31 @@ func (c *Cloud) removeAll(ctx context.Context, list func(context.Context) ([]Thi
 // mostRounds is how often it is tried to remove what is in use before it is looked again by what.
 const mostRounds = 6
 
-// remove removes things, the names first and then the machines, and looks that they are gone. Those that stay as they are in use are no error.
-func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
+// remove removes things, the names first and then the machines, and looks that they are gone. Those that stay as they are in use are no error. mayGo is that
+// of removeAll.
+func (c *Cloud) remove(ctx context.Context, all []Thing, mayGo func(context.Context, []Thing) ([]Thing, error)) (Receipt, error) {
 	done := Receipt{Removed: []Thing{}, Left: []Thing{}}
 	named, rest, unnameErr := c.unname(ctx, all)
 	done.Removed = append(done.Removed, named.Removed...)
-	if err := c.terminate(ctx, rest); err != nil {
+	var err error
+	if mayGo != nil {
+		if some, goErr := mayGo(ctx, rest); goErr != nil {
+			err = goErr
+		} else {
+			rest = some
+		}
+	}
+	if err == nil {
+		err = c.terminate(ctx, rest)
+	}
+	if err != nil {
 		done.Left = append(append(done.Left, named.Left...), rest...)
 		return done, errors.Join(unnameErr, err)
 	}
 	done.Left = append(done.Left, rest...)
 	var errs []error
 	round := 0
-	err := until(ctx, func() (bool, error) { // in rounds: what one waits for hinders no other
+	err = until(ctx, func() (bool, error) { // in rounds: what one waits for hinders no other
 		errs = nil
 		var left []Thing
 		for _, t := range done.Left {
@@ -151,9 +161,11 @@ func (c *Cloud) remove(ctx context.Context, all []Thing) (Receipt, error) {
 	return done, errors.Join(append(errs, err, unnameErr)...)
 }
 
-// terminate ends the machines of a list, and returns when they are gone.
+// terminate ends the machines of a list, which a list of AWS's showed, and returns when they are gone: shown to be, or not shown for heardPatience.
 // Source: Amazon EC2 API, TerminateInstances.
 func (c *Cloud) terminate(ctx context.Context, all []Thing) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, endPatience, fmt.Errorf("machines do not end within %s", endPatience))
+	defer cancel()
 	var ids []string
 	for _, t := range all {
 		if t.Kind == KindInstance {
@@ -161,26 +173,46 @@ func (c *Cloud) terminate(ctx context.Context, all []Thing) error {
 		}
 	}
 	for some := range slices.Chunk(ids, 100) {
-		_, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: some})
-		if codeOf(err) == "InvalidInstanceID.NotFound" { // of one: none of the others was ended
-			err = nil
-			for _, id := range some {
-				if _, one := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); codeOf(one) != "InvalidInstanceID.NotFound" {
-					err = errors.Join(err, one)
-				}
-			}
-		}
-		if err != nil {
+		if err := c.askEnd(ctx, some); err != nil {
 			return explain("end machines", err)
 		}
+		begin := time.Now()
 		if err := until(ctx, func() (bool, error) {
-			left, err := c.machines(ctx, filterOf("instance-id", some...))
-			return !slices.ContainsFunc(left, func(m Machine) bool { return m.State != "terminated" }), err
+			shown, err := c.machines(ctx, filterOf("instance-id", some...))
+			left := slices.ContainsFunc(shown, func(m Machine) bool { return m.State != "terminated" })
+			return !left && (len(shown) == len(some) || time.Since(begin) >= heardPatience), err
 		}); err != nil {
 			return fmt.Errorf("wait for the end of machines: %w", err)
 		}
 	}
 	return nil
+}
+
+// askEnd asks AWS to end machines. One of which it says that there is none may run still, and is asked for again, for heardPatience.
+// Source: Amazon EC2 API, TerminateInstances; Eventual consistency.
+func (c *Cloud) askEnd(ctx context.Context, ids []string) error {
+	const unknown = "InvalidInstanceID.NotFound"
+	begin := time.Now()
+	return until(ctx, func() (bool, error) {
+		_, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
+		if codeOf(err) != unknown || len(ids) == 1 {
+			if codeOf(err) == unknown {
+				return time.Since(begin) >= heardPatience, nil
+			}
+			return true, err
+		}
+		var left []string // of one: none of the others was ended
+		var errs []error
+		for _, id := range ids {
+			if _, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); codeOf(err) == unknown {
+				left = append(left, id)
+			} else {
+				errs = append(errs, err)
+			}
+		}
+		ids = left
+		return len(ids) == 0 || time.Since(begin) >= heardPatience, errors.Join(errs...)
+	})
 }
 
 // removeOne removes a thing, and says whether it is gone: what a machine had to do with AWS gives up some time after the machine.
@@ -232,8 +264,8 @@ func (c *Cloud) Sweep(ctx context.Context, wanted Wanted) (Receipt, error) {
 				first[leaseOf(t.Preview, t.Lease)] = true
 			}
 		}
-		return c.spare(ctx, left)
-	})
+		return c.spare(ctx, left, machines)
+	}, c.unclaimed)
 	noted, watchErr := c.watch(ctx, all, machines) // which may take its time
 	done.Noted = noted
 	return done, errors.Join(err, shutErr, watchErr)
@@ -252,9 +284,10 @@ func (c *Cloud) inventory(ctx context.Context, wanted Wanted) ([]Thing, []Machin
 	if err != nil {
 		return nil, nil, err
 	}
-	covered, ended := map[string]time.Time{}, map[string]string{}
+	covered, ended, goes := map[string]time.Time{}, map[string]string{}, map[string]bool{}
 	for _, m := range machines {
 		why := c.ended(m, wanted)
+		goes[m.ID] = why != ""
 		if m.State != "terminated" && why == "" {
 			covered[leaseOf(m.Preview, m.Lease)] = m.lasts()
 			continue
@@ -264,6 +297,7 @@ func (c *Cloud) inventory(ctx context.Context, wanted Wanted) ([]Thing, []Machin
 		}
 		ended[leaseOf(m.Preview, m.Lease)] = why
 	}
+	second := c.second(machines, goes)
 	left, busy := map[string]bool{}, map[string]bool{} // leases of which it is known that nobody is about to use them, or that somebody may be
 	for _, t := range all {
 		if lease := leaseOf(t.Preview, t.Lease); c.isLeft(t) {
@@ -274,6 +308,10 @@ func (c *Cloud) inventory(ctx context.Context, wanted Wanted) ([]Thing, []Machin
 	}
 	for i := range all {
 		t, lease := &all[i], leaseOf(all[i].Preview, all[i].Lease)
+		if second[t.ID] {
+			t.Why = "another machine has its preview"
+			continue
+		}
 		if t.sleeper != nil {
 			t.Why, t.Until = c.forgotten(*t.sleeper, machines, wanted), t.sleeper.Expires
 			t.Covered = t.Why == ""
@@ -286,11 +324,14 @@ func (c *Cloud) inventory(ctx context.Context, wanted Wanted) ([]Thing, []Machin
 		case had:
 			t.Why = why
 		case left[lease] && !busy[lease]:
-			t.Why = "no machine came of it"
+			t.Why = noMachine
 		}
 	}
 	return all, machines, nil
 }
+
+// noMachine is why what belongs to a lease without a machine has to go.
+const noMachine = "no machine came of it"
 
 func leaseOf(preview string, lease int) string { return fmt.Sprintf("%s/%d", preview, lease) }
 
@@ -302,7 +343,7 @@ func (c *Cloud) ended(m Machine, wanted Wanted) string {
 		return ""
 	case !m.Live():
 		return cmp.Or(m.Gone(), "it is ending")
-	case !m.Expires.IsZero() && !now.Before(m.lasts()): // without one the machine's own timer counts
+	case !m.Expires.IsZero() && !now.Before(m.lasts().Add(heardPatience)): // a move of it is seen late; without one, and before, the machine's own timer counts
 		return "its lease ended at " + m.Expires.Format(time.RFC3339)
 	case m.Phase == "closing":
 		return "its close was interrupted"

@@ -221,11 +221,8 @@ func (c *Cloud) join(ctx context.Context, m Machine, l Lease, most int) (_ Machi
 		return m, false, nil
 	}
 	if _, ok := m.Share(l.Preview); err == nil && !ok { // AWS may not show for a moment what was just written, and without it nobody knows who was first
-		var all []Machine
-		if all, err = c.seen(ctx, []string{m.ID}, func(m Machine) bool { _, ok := m.Share(l.Preview); return ok }); err == nil && len(all) == 0 {
+		if m, err = c.seenOne(ctx, m, func(m Machine) bool { _, ok := m.Share(l.Preview); return ok }); errors.As(err, &died) {
 			return m, false, nil
-		} else if err == nil {
-			m = all[0]
 		}
 	}
 	if err != nil {
@@ -307,6 +304,11 @@ func (c *Cloud) Leave(ctx context.Context, m Machine, preview string) error {
 	if err := c.Mark(ctx, m, map[string]string{tagEmpty: c.Now().UTC().Format(time.RFC3339)}); err != nil { // first: without a share it is empty
 		return err
 	}
+	return c.giveUp(ctx, m, preview)
+}
+
+// giveUp takes the share of a preview out of a machine's tags. Source: Amazon EC2 API, DeleteTags.
+func (c *Cloud) giveUp(ctx context.Context, m Machine, preview string) error {
 	_, err := c.ec2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{m.ID}, Tags: []types.Tag{{Key: aws.String(tagShare + preview)}}})
 	return explain(fmt.Sprintf("give up the share of %s in machine %s", preview, m.ID), err)
 }
@@ -347,42 +349,6 @@ func (c *Cloud) isEmpty(m Machine) bool {
 		since = m.empty
 	}
 	return c.Now().Sub(since) >= c.Idle
-}
-
-// spare takes out of what a Sweep found those machines, with what belongs to them, to which somebody came meanwhile: shared ones that are empty, and those
-// whose open was interrupted. It says that it is about to end them, and looks again when that is seen. Who comes says so first, and looks then, so that one
-// of the two sees the other.
-func (c *Cloud) spare(ctx context.Context, leftover []Thing) ([]Thing, error) {
-	var said []string
-	for _, t := range leftover {
-		if t.Kind == KindInstance && t.loose {
-			said = append(said, t.ID)
-			if err := c.Mark(ctx, Machine{ID: t.ID}, map[string]string{TagState: emptying}); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if len(said) == 0 {
-		return leftover, nil
-	}
-	again, err := c.seen(ctx, said, func(m Machine) bool { return m.Phase == emptying })
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range again {
-		phase := "ready"
-		if !m.Shared() {
-			phase = "opening"
-		}
-		if m.Shared() && len(m.Shares) == 0 || !m.Shared() && c.isDead(m.owner) {
-			continue
-		}
-		leftover = slices.DeleteFunc(leftover, func(t Thing) bool { return leaseOf(t.Preview, t.Lease) == leaseOf(m.Preview, m.Lease) })
-		if err := c.Mark(ctx, m, map[string]string{TagState: phase}); err != nil {
-			return nil, err
-		}
-	}
-	return leftover, nil
 }
 
 // Abandoned is whether whoever took a share is known to be gone, or has not come to open it for an hour.

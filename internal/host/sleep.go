@@ -79,14 +79,7 @@ var ErrSoon = errors.New("too soon to sleep")
 
 // look is a machine as it is now.
 func (c *Cloud) look(ctx context.Context, m Machine) (Machine, error) {
-	all, err := c.machines(ctx, filterOf("instance-id", m.ID))
-	if err != nil {
-		return m, err
-	}
-	if len(all) == 0 || !all[0].Live() {
-		return m, &diedError{m.ID, "it is gone"}
-	}
-	return all[0], nil
+	return c.seenOne(ctx, m, func(Machine) bool { return true })
 }
 
 // stop stops a machine and returns when it stands still: one that is still its owner's, and that a schedule ends.
@@ -143,17 +136,15 @@ func (c *Cloud) unended(ctx context.Context, m Machine) (Machine, error) {
 	if m.Phase != emptying || m.Shared() {
 		return m, nil
 	}
-	all, err := c.seen(ctx, []string{m.ID}, func(m Machine) bool { return m.Phase != emptying })
-	switch {
-	case err == nil && len(all) == 0:
-		return m, &diedError{m.ID, "another command ended it"}
-	case err == nil:
-		return all[0], nil
-	case ctx.Err() != nil:
+	isSpared := func(m Machine) bool { return m.Phase != emptying }
+	now, err := c.seenOne(ctx, m, isSpared)
+	if !errors.Is(err, errUnheard) {
+		return now, err
+	}
+	if err := c.Mark(ctx, m, map[string]string{TagState: "opening"}); err != nil {
 		return m, err
 	}
-	m.Phase = "opening"
-	return m, c.Mark(ctx, m, map[string]string{TagState: m.Phase})
+	return c.seenOne(ctx, m, isSpared)
 }
 
 // watch makes what sleeps be covered: a machine that stands still has a schedule, and one that was to sleep and whose command was interrupted does. It
@@ -165,7 +156,7 @@ func (c *Cloud) watch(ctx context.Context, all []Thing, machines []Machine) (not
 		case t.Kind == KindSchedule:
 			scheduled[lease] = true
 		case t.Kind == KindInstance:
-			covered[lease] = t.Covered
+			covered[lease] = covered[lease] || t.Covered // of two one may be too many
 		}
 	}
 	var errs []error
@@ -225,4 +216,23 @@ func (m Machine) Gone() string {
 		return "AWS ended it: " + m.reason
 	}
 	return ""
+}
+
+// forgetGone has nobody hear any more of a machine that AWS took back, and of those previews on it that are meant.
+func (c *Cloud) forgetGone(ctx context.Context, m Machine, meant func(Thing) bool) {
+	if m.Gone() == "" {
+		return
+	}
+	var errs []error
+	for _, s := range m.Shares {
+		if meant(Thing{Kind: KindInstance, Preview: s.Preview}) {
+			errs = append(errs, c.giveUp(ctx, m, s.Preview))
+		}
+	}
+	if meant(Thing{Kind: KindInstance, ID: m.ID, Preview: m.Preview, Lease: m.Lease}) {
+		errs = append(errs, c.Mark(ctx, m, map[string]string{TagState: "closing"}))
+	}
+	if err := errors.Join(errs...); err != nil {
+		c.note("machine %s, which is gone: %v", m.ID, err) // AWS forgets it soon
+	}
 }

@@ -49,6 +49,7 @@ type Thing struct {
 	Previews []string `json:"previews,omitempty"`
 
 	owner   string
+	phase   string               // of a security group: emptying where a Sweep is about to remove it
 	loose   bool                 // it goes only if nobody comes to it meanwhile
 	domain  string               // below which its lease has names
 	rules   []types.IpPermission // of a security group
@@ -127,7 +128,7 @@ func ofLeases[T any](found []T, thing func(T) (Thing, bool)) (all []Thing) {
 func (c *Cloud) tagged(kind string, id *string, tags []types.Tag) (t Thing, ok bool) {
 	all := tagsOf(tags)
 	n, err := strconv.Atoi(all[TagLease])
-	t = Thing{Kind: kind, ID: aws.ToString(id), Preview: all[TagPreview], Lease: n, Since: timeOf(all[TagSince]), owner: all[TagOwner], domain: all[TagDomain]}
+	t = Thing{Kind: kind, ID: aws.ToString(id), Preview: all[TagPreview], Lease: n, Since: timeOf(all[TagSince]), owner: all[TagOwner], phase: all[TagState], domain: all[TagDomain]}
 	return t, err == nil && n > 0 && all[TagProject] == c.Project && t.Preview != "" && !t.Since.IsZero()
 }
 
@@ -164,7 +165,12 @@ func (c *Cloud) interfaces(ctx context.Context, token *string) ([]Thing, *string
 
 // groups are security groups whose name is that of their lease.
 func (c *Cloud) groups(ctx context.Context, token *string) ([]Thing, *string, error) {
-	page, err := c.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{NextToken: token, Filters: c.mine()})
+	return c.someGroups(ctx, token)
+}
+
+// someGroups are those of groups that some filters let through.
+func (c *Cloud) someGroups(ctx context.Context, token *string, filters ...types.Filter) ([]Thing, *string, error) {
+	page, err := c.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{NextToken: token, Filters: c.mine(filters...)})
 	if err != nil {
 		return nil, nil, explain("list the security groups of "+c.Project, err)
 	}
