@@ -59,6 +59,11 @@ func TestPreview_StartsSharedMachines(t *testing.T) {
 		t.Errorf("after wake list --json = %+v, want it ready at another address than %s", woken, first.URL)
 	}
 	r.serves(t, woken, "v41")
+	moved := r.list(t)["pr-42"] // which nobody woke
+	if moved.URL == all["pr-42"].URL {
+		t.Errorf("after wake of pr-41 list --json = %+v, want it at another address too", moved)
+	}
+	r.serves(t, moved, "v42")
 	r.stopped(t, first.Machine.ID)
 	for _, n := range []string{"41", "42"} {
 		if out := r.run(t, 0, "preview", "close", n, "--yes"); !strings.Contains(out, "gone") {
@@ -67,6 +72,9 @@ func TestPreview_StartsSharedMachines(t *testing.T) {
 	}
 	if out := r.run(t, 0, "preview", "list"); !strings.Contains(out, "empty") || !strings.Contains(out, first.Machine.ID) || strings.Contains(out, "about 0.0000 USD") {
 		t.Errorf("list of a machine that is empty = %s, want it, with what it costs", out)
+	}
+	if none, there := r.list(t)[""]; !there || none.State != "empty" || none.Machine.ID != first.Machine.ID {
+		t.Errorf("list --json of a machine that is empty = %+v, want it", none)
 	}
 	if state := r.stateOf(t, first.Machine.ID); state != types.InstanceStateNameRunning {
 		t.Errorf("the machine is %s, want it to run: it was started", state)

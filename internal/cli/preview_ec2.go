@@ -187,6 +187,7 @@ func (w *previewing) openOnEC2(ctx context.Context, s Streams, o previewOptions,
 	if err := w.follow(ctx, w.ec2.preview); err != nil {
 		return p, err
 	}
+	w.followOthers(ctx, w.ec2.preview)
 	open.Access, open.PasswordHash = cmp.Or(open.Access, w.ec2.sleeper.Access), cmp.Or(open.PasswordHash, w.ec2.sleeper.PasswordHash)
 	open.Before = w.ec2.phases
 	for range 5 {

@@ -49,6 +49,9 @@ func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions)
 			m := machines[p.Stack]
 			all = append(all, machinePreview{p, m, costOf(m)})
 		}
+		for _, m := range empty {
+			all = append(all, machinePreview{previewOfNone(m), m, costOf(m)})
+		}
 		return printJSON(s.Out, all)
 	}
 	if len(list)+len(empty) == 0 {
@@ -66,7 +69,8 @@ func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions)
 		sum += costOf(machines[p.Stack])
 	}
 	for _, m := range empty { // which cost as much as those that are used
-		row := rowOf(s, previews.Preview{ID: "-", State: stateEmpty, Created: m.Since, Expires: m.Expires}, m)
+		row := rowOf(s, previewOfNone(m), m)
+		row[0] = "-"
 		if o.All {
 			row[0] = m.Project
 		}
@@ -87,6 +91,11 @@ func (w *previewing) listOnEC2(ctx context.Context, s Streams, o previewOptions)
 
 // stateEmpty is what is said of a machine for previews that share it on which there is none.
 const stateEmpty previews.State = "empty"
+
+// previewOfNone stands in lists for what is on a machine for previews that share it on which there is none: it has no ID.
+func previewOfNone(m host.Machine) previews.Preview {
+	return previews.Preview{Project: m.Project, Host: "ec2", State: stateEmpty, Created: m.Since, Expires: m.Expires}
+}
 
 // rowOf is a preview as lists have it. Of a machine that stands still nobody knows since when: its disk costs little.
 func rowOf(s Streams, p previews.Preview, m host.Machine) []string {

@@ -149,20 +149,25 @@ func (w *previewing) follow(ctx context.Context, id string) error {
 	if one, ok := w.ec2.machine.Share(id); ok {
 		at = one.URL
 	}
-	u, err := url.Parse(at)
-	if w.sources.policy == nil {
+	if !w.hasMoved(at) {
 		return nil
 	}
-	domain := w.sources.policy.Settings.Previews.Domain
-	if err != nil || u.Hostname() == "" || domain == "" || strings.HasSuffix(u.Hostname(), "."+domain) {
-		return nil // nobody was told an address, or it holds
-	}
 	w.show.say("its address is another one now")
-	err = w.manager.Follow(ctx, w.project, id, domain)
+	err := w.manager.Follow(ctx, w.project, id, w.sources.policy.Settings.Previews.Domain)
 	if errors.Is(err, previews.ErrNoPreview) { // its first open was interrupted
 		return nil
 	}
 	return err
+}
+
+// hasMoved is whether an address leads no more to the machine that this is connected to; not where nobody was told one.
+func (w *previewing) hasMoved(at string) bool {
+	u, err := url.Parse(at)
+	if w.sources.policy == nil || err != nil {
+		return false
+	}
+	domain := w.sources.policy.Settings.Previews.Domain
+	return u.Hostname() != "" && domain != "" && !strings.HasSuffix(u.Hostname(), "."+domain)
 }
 
 // reopen makes a machine for a preview that sleeps without, at the commit at which it fell asleep.

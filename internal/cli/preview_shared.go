@@ -93,7 +93,27 @@ func (w *previewing) hasOwnMachine(ctx context.Context, s Streams, id string, st
 	if err == nil {
 		err = w.follow(ctx, id)
 	}
+	if err == nil {
+		w.followOthers(ctx, id)
+	}
 	return false, err
+}
+
+// followOthers is follow for those that share the machine with a preview, and tells lists of it: who started it again moved them all. What hinders one, as a
+// command that is at it, hinders this one not: the next that comes to the machine goes on.
+func (w *previewing) followOthers(ctx context.Context, id string) {
+	for _, one := range w.ec2.machine.Shares {
+		if one.Preview == id || one.Phase == string(previews.Closing) || !w.hasMoved(one.URL) {
+			continue
+		}
+		err := w.follow(ctx, one.Preview)
+		if err == nil {
+			err = w.tellShare(ctx, one.Preview)
+		}
+		if err != nil {
+			w.show.warn(fmt.Sprintf("the address of %s: %v", one.Preview, err))
+		}
+	}
 }
 
 // started is a machine that previews share and that runs; one that somebody stopped is started.
@@ -127,12 +147,22 @@ func (w *previewing) closeShare(ctx context.Context, s Streams, o previewOptions
 			return err
 		}
 	}
-	stood := m.Still()
+	receipt, stood := previews.Receipt{ID: o.ID}, m.Still()
+	if stood && m.EndsSoon(s.Now()) { // it is started no more, and goes with what is on it
+		err := w.ec2.cloud.CloseShare(ctx, m, o.ID, func(context.Context) error { return nil })
+		if o.JSON {
+			return errors.Join(printJSON(s.Out, receipt), err)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(s.Out, "preview %s is closed: its names are gone, and its data goes with machine %s, which stands still until its lease ends in a moment\n", o.ID, m.ID)
+		return err
+	}
 	m, err := w.started(ctx, s, m)
 	if err != nil {
 		return err
 	}
-	receipt := previews.Receipt{ID: o.ID}
 	err = w.ec2.cloud.CloseShare(ctx, m, o.ID, func(ctx context.Context) error {
 		if err := w.connect(ctx, s, m); err != nil {
 			return err
@@ -141,6 +171,7 @@ func (w *previewing) closeShare(ctx context.Context, s Streams, o previewOptions
 			if err := w.extend(ctx, m.Expires); err != nil { // it goes on for the others, without a schedule
 				return err
 			}
+			w.followOthers(ctx, o.ID)
 		}
 		done, err := w.manager.Close(ctx, w.project, o.ID)
 		if errors.Is(err, previews.ErrNoPreview) { // it did not come to more than a share, or the close before was cut off
