@@ -180,6 +180,7 @@ func TestApprove_NobodyApprovesTheirOwn(t *testing.T) {
 		}
 		r.run(t, 0, "approve", "prod", "--as", "devops", "--key", keys["cyn"], "--yes")
 		r.git(t, "commit", "-q", "--allow-empty", "--author", "Bob <1+bob@users.noreply.example.org>", "-m", "of bob, by another address")
+		r.write(t, "web/page", "web v3")
 		r.commit(t, "and one more")
 		r.run(t, 0, "build", "--push")
 		r.refused(t, "1+bob@users.noreply.example.org wrote some of", "approve", "prod", "--as", "devops", "--key", keys["cyn"], "--yes")
