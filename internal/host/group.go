@@ -81,7 +81,7 @@ func (c *Cloud) takeUp(ctx context.Context, g types.SecurityGroup, tags map[stri
 	if err := c.tagGroup(ctx, id, all); err != nil || all[TagOwner] == "" {
 		return err == nil && tagsOf(g.Tags)[TagState] != emptying, err
 	}
-	again, err := c.seenGroups(ctx, []string{id}, func(t Thing) bool { return t.owner != before })
+	again, err := c.seenGroups(ctx, []string{id}, func(t Thing) bool { return t.owner != before || t.owner == all[TagOwner] })
 	return err == nil && again[0].phase != emptying, err
 }
 
