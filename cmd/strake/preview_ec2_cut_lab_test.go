@@ -82,7 +82,6 @@ func (r repository) momentsOf(t *testing.T, a *awslab.Cloud) []moment {
 
 // TestPreview_GoesOnWhereSSHIsCut: an open whose SSH breaks off in any of its parts ends with a preview that is ready.
 func TestPreview_GoesOnWhereSSHIsCut(t *testing.T) {
-	t.Parallel()
 	e := lab.Engines(t)[0]
 	a := awslab.Start(t)
 	a.Boot(t)
@@ -120,7 +119,6 @@ func TestPreview_GoesOnWhereSSHIsCut(t *testing.T) {
 
 // TestPreview_SaysThatSSHIsGone: where it is cut for good the open says so, and the next one goes on.
 func TestPreview_SaysThatSSHIsGone(t *testing.T) {
-	t.Parallel()
 	e := lab.Engines(t)[0]
 	a := awslab.Start(t)
 	a.Boot(t)

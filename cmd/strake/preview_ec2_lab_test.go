@@ -83,7 +83,6 @@ func pageAt(t *testing.T, at, address string) string {
 }
 
 func TestPreview_OnEC2(t *testing.T) {
-	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)

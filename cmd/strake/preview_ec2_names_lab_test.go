@@ -140,7 +140,6 @@ services:
 // TestPreview_OnEC2HasANameOfTheDomain: with a certificate, which is there when open says so; the name goes with the preview, and one that somebody else
 // has is left.
 func TestPreview_OnEC2HasANameOfTheDomain(t *testing.T) {
-	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)

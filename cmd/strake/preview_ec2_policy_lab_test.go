@@ -57,7 +57,6 @@ var notCalled = map[string]string{
 // TestInit_PrintsThePolicyThatPreviewsNeed: with it the whole life of a preview goes on, with one action less it does not, and it has none that nobody
 // calls.
 func TestInit_PrintsThePolicyThatPreviewsNeed(t *testing.T) {
-	t.Parallel()
 	e := lab.Engines(t)[0]
 	a := awslab.Start(t)
 	a.Boot(t)

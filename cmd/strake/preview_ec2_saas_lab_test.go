@@ -30,7 +30,6 @@ func (r *repository) onEC2Beside(t *testing.T, environ []string, more ...string)
 
 // TestPreview_TheDemoProjectOnEC2: what happens to a pull request of the demo project from its open to its close, on a machine of its own.
 func TestPreview_TheDemoProjectOnEC2(t *testing.T) {
-	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)

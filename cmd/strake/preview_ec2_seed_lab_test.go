@@ -14,7 +14,6 @@ import (
 
 // TestPreview_BringsItsSeedToItsMachine: a seed that this machine has is not built again on a machine, one that it has not is.
 func TestPreview_BringsItsSeedToItsMachine(t *testing.T) {
-	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)

@@ -28,7 +28,6 @@ func (r sharing) stopped(t *testing.T, id string) {
 
 // TestPreview_StartsSharedMachines that somebody stopped: who needs the machine starts it, with all that is on it.
 func TestPreview_StartsSharedMachines(t *testing.T) {
-	t.Parallel()
 	e := lab.System(t)
 	a := awslab.Start(t)
 	a.Boot(t)

@@ -75,7 +75,6 @@ func (r away) awake(page string) machinePreview {
 }
 
 func TestPreview_SleepsOnEC2(t *testing.T) {
-	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)
@@ -131,7 +130,6 @@ func TestPreview_SleepsOnEC2(t *testing.T) {
 }
 
 func TestPreview_SleepsWithoutItsSpareMachine(t *testing.T) {
-	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)
@@ -208,7 +206,6 @@ func (r away) takenBack(a *awslab.Cloud, p machinePreview) {
 }
 
 func TestPreview_OnEC2SleepsByItselfWithSync(t *testing.T) {
-	t.Parallel()
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		a := awslab.Start(t)
 		a.Boot(t)

@@ -15,7 +15,6 @@ import (
 // TestPreview_OnAMachineWithSystemd: the life of a preview on a machine with systemd and cloud-init as they are, whose timer goes off when the lease
 // ends, with nobody about.
 func TestPreview_OnAMachineWithSystemd(t *testing.T) {
-	t.Parallel()
 	e := lab.Engines(t)[0]
 	a := awslab.Start(t)
 	a.Boot(t, awslab.Debian)

@@ -55,7 +55,6 @@ func (r sharing) serves(t *testing.T, p machinePreview, want string) {
 }
 
 func TestPreview_SharesMachines(t *testing.T) {
-	t.Parallel()
 	e := lab.System(t)
 	a := awslab.Start(t)
 	a.Boot(t)
