@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync/atomic"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -24,15 +24,17 @@ const blobsAtOnce = 4
 
 // Copy has the registry have images of services that another one has, by their digests, byte for byte: an index with all its platforms. Blobs are mounted
 // where both are one registry, and else sent through here. What it has already is not sent: a copy that was cut off goes on where it was. No tag is moved.
-// note may be called by several goroutines; nil is none.
+// note is called for several services at a time, and not any more once Copy has returned; nil is none.
 func (r *Registry) Copy(ctx context.Context, from *Registry, images map[string]string, note func(service string, c Copied)) error {
 	m := Move{Images: images}
 	return each(ctx, m.Services(), func(ctx context.Context, _ int, service string) error {
 		c := copying{from: from, to: r, service: service}
 		if note != nil {
-			c.note = func() { note(service, Copied{c.done.Load(), c.total}) }
+			c.note = func(done int64) { note(service, Copied{done, c.total}) }
 		}
-		if err := c.run(ctx, images[service]); err != nil {
+		err := c.run(ctx, images[service])
+		c.end()
+		if err != nil {
 			return fmt.Errorf("copy %s to %s: %w", service, r.Path, err)
 		}
 		return nil
@@ -43,12 +45,14 @@ func (r *Registry) Copy(ctx context.Context, from *Registry, images map[string]s
 type copying struct {
 	from, to *Registry
 	service  string
-	note     func()
 	total    int64
-	done     atomic.Int64
 
 	manifests []manifest // those that others name before them
 	blobs     []v1.Descriptor
+
+	mu   sync.Mutex // guards what follows, and what is counted of the blobs
+	done int64
+	note func(done int64) // nil is none
 }
 
 func (c *copying) run(ctx context.Context, digest string) error {
@@ -138,15 +142,15 @@ func (c *copying) send(ctx context.Context, b v1.Descriptor) error {
 	if err := c.to.pusher.Upload(ctx, to, layer); err != nil {
 		return c.to.explain(ctx, "send "+b.Digest.String(), err)
 	}
-	c.add(b.Size - one.read.Load()) // what was there, or was mounted
+	one.count(nil, b.Size) // what was there, or was mounted, is not read
 	return nil
 }
 
-func (c *copying) add(bytes int64) {
-	c.done.Add(bytes)
-	if c.note != nil {
-		c.note()
-	}
+// end has nothing noted any more: a request that was given up on may still be sent.
+func (c *copying) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note = nil
 }
 
 // blob is one that is read from another registry as it is sent.
@@ -154,7 +158,7 @@ type blob struct {
 	*copying
 	at   v1.Descriptor
 	open func() (io.ReadCloser, error)
-	read atomic.Int64
+	body *counting // of the attempt that counts
 }
 
 var _ v1.Layer = (*blob)(nil)
@@ -183,20 +187,44 @@ func (b *blob) Compressed() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.add(-b.read.Swap(0))
-	return &counting{body, b}, nil
+	c := &counting{ReadCloser: body, of: b}
+	b.count(c, 0)
+	return c, nil
 }
 
-// counting counts what is read.
+// count has a body be the one that counts, with so many bytes of it read.
+func (b *blob) count(body *counting, read int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.body != nil {
+		b.done -= b.body.read
+	}
+	if b.body = body; body != nil {
+		body.read = read
+	}
+	if b.done += read; b.note != nil {
+		b.note(b.done)
+	}
+}
+
+// counting counts what is read of a body.
 type counting struct {
 	io.ReadCloser
-	of *blob
+	of   *blob
+	read int64
 }
 
 // Read implements io.Reader.
 func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	c.of.read.Add(int64(n))
-	c.of.add(int64(n))
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	if c.of.body != c { // an attempt that was given up on
+		return n, err
+	}
+	c.read += int64(n)
+	if c.of.done += int64(n); c.of.note != nil {
+		c.of.note(c.of.done)
+	}
 	return n, err
 }

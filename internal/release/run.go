@@ -35,7 +35,7 @@ type MoveOptions struct {
 // each service, and writes that it is done. An image that is missing, a tag that was moved by hand and another move at the same time end it before
 // anything is moved; after that *UnfinishedError is returned, and Run of the same move goes on.
 //
-// It asks three requests for each service beside the two that keep the image.
+// It asks three requests for each service beside the three that keep images.
 func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions) (Entry, error) {
 	e := Entry{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Subject: m.Subject, Images: m.Images, Approvals: m.Approvals, Hotfix: m.Hotfix, Wish: m.Wish, Actor: o.Actor, Time: o.Now().UTC().Truncate(time.Second)}
 	if why := wrongImages(m.Commit, m.Images); why != "" {
