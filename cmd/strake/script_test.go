@@ -37,6 +37,7 @@ func (m withFolder) Run() int {
 	}
 	defer os.RemoveAll(dir) // it is in the system's folder for such things
 	os.Setenv("STRAKE_TEST_DIR", dir)
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // else each program with -race sleeps for a second before it ends
 	return m.M.Run()
 }
 
@@ -61,7 +62,6 @@ func alone(e *testscript.Env) error {
 		e.Setenv(name, filepath.Join(dir, strings.ToLower(name)))
 	}
 	e.Setenv("TZ", "UTC")
-	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each program with -race sleeps for a second before it ends
 	e.Values[programs{}] = map[string]*program{}
 	e.Values[variables{}] = e
 	return nil
