@@ -1,6 +1,7 @@
 package previews
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,29 +29,49 @@ func LoadOptions(root, dir, name string, policy compose.PreviewSettings, environ
 
 // Project is the project in the files of a commit, which is the default branch's: those are trusted, and with says what they see. Of the
 // files only those are there that say what the project is; what they name beside them need not be. compose.ErrNoFile: it has none.
-func (s *Source) Project(ctx context.Context, commit string, with compose.LoadOptions) (_ *compose.Project, err error) {
+func (s *Source) Project(ctx context.Context, commit string, with compose.LoadOptions) (p *compose.Project, err error) {
+	err = s.reading(ctx, commit, with, func(at compose.LoadOptions) error {
+		p, err = compose.Load(ctx, at)
+		return err
+	})
+	return p, err
+}
+
+// Written is what the files of a commit say, merged and as compose.AsWritten has it in JSON, with the same path for the repository's top in each commit.
+// compose.ErrNoFile: there is no project in it.
+func (s *Source) Written(ctx context.Context, commit string, with compose.LoadOptions) (text []byte, err error) {
+	err = s.reading(ctx, commit, with, func(at compose.LoadOptions) error {
+		text, err = compose.AsWritten(ctx, at, true)
+		text = bytes.ReplaceAll(text, []byte(at.Root), []byte("/"))
+		return err
+	})
+	return text, err
+}
+
+// reading has those files of a commit that say what the project is in a folder, which is gone when read has returned.
+func (s *Source) reading(ctx context.Context, commit string, with compose.LoadOptions, read func(compose.LoadOptions) error) (err error) {
 	prefix, err := s.Prefix(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	scratch, err := os.MkdirTemp("", "strake-policy-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, Remove(scratch)) }()
 	dir, err := filepath.Abs(s.Dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	root := filepath.Join(scratch, filepath.Base(dir)) // a project without a name has that of its folder
 	if _, err := s.Extract(ctx, commit, root, isPolicyFile); err != nil {
-		return nil, err
+		return err
 	}
 	with.Dir, with.Root, with.ProjectDir, with.Offline, with.AllowUnsupported = filepath.Join(root, filepath.FromSlash(prefix)), root, "", true, true
 	if _, err := os.Stat(with.Dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, compose.ErrNoFile // the project is new
+		return compose.ErrNoFile // the project is new
 	}
-	return compose.Load(ctx, with)
+	return read(with)
 }
 
 // isPolicyFile is whether a file may be one that loading a project reads for its settings.

@@ -27,6 +27,24 @@ func TestSource_PolicyIsTheDefaultBranchs(t *testing.T) {
 	}
 }
 
+func TestSource_WrittenIsTheSameWhereTheFilesAre(t *testing.T) {
+	r := newRepository(t)
+	files := map[string]string{"app/compose.yaml": "services: {web: {image: 'x:${TAG}', build: ., volumes: [./data:/data], environment: {A: '${A}'}}}\n"}
+	first := r.commit(files)
+	second := r.commit(map[string]string{"app/other": "x"})
+	s := r.source()
+	s.Dir = filepath.Join(r.dir, "app")
+	with := compose.LoadOptions{Environ: []string{"A=s3cret"}}
+	was, err := s.Written(t.Context(), first, with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := s.Written(t.Context(), second, with)
+	if err != nil || string(is) != string(was) || strings.Contains(string(is), "s3cret") || !strings.Contains(string(is), "${TAG}") {
+		t.Errorf("Written, %v:\n%s\nwas\n%s", err, is, was)
+	}
+}
+
 func TestSecrets_AreThoseOfThePolicy(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "key"), "from the file\n")

@@ -105,13 +105,13 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 		}
 	}
 	_, refused := r.approvals(ctx, s, &m)
-	commits := r.printPlan(ctx, s, o, m, have)
+	commits, settings := r.printPlan(ctx, s, o, m, have)
 	if err := r.permitted(ctx, s, o, m, refused); err != nil {
 		return err
 	}
 	if o.DryRun {
 		if o.JSON {
-			err = printJSON(s.Out, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Approvals: m.Approvals, Hotfix: m.Hotfix, Commits: commits})
+			err = printJSON(s.Out, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Approvals: m.Approvals, Hotfix: m.Hotfix, Commits: commits, Settings: settings})
 		}
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ type moveDocument struct {
 	Approvals   []release.Approval `json:"approvals,omitempty"`
 	Hotfix      *release.Hotfix    `json:"hotfix,omitempty"`
 	Commits     []string           `json:"commits"`       // that a move would bring or take back; null where that is not known
+	Settings    []settingChange    `json:"settings"`      // of the compose files that it would change; null where that is not known
 	Time        time.Time          `json:"time,omitzero"` // when it was done
 }
 
@@ -34,8 +35,8 @@ func (r *releasing) printMove(s Streams, o promoteOptions, d moveDocument, text 
 // mostCommits is how many commits a plan lists.
 const mostCommits = 20
 
-// printPlan says what a move would do, and returns the commits that it brings or takes back; nil where git does not know them.
-func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, m release.Move, have release.History) (commits []string) {
+// printPlan says what a move would do, and returns the commits that it brings or takes back, and the settings that it changes; nil where git does not know them.
+func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, m release.Move, have release.History) (commits []string, settings []settingChange) {
 	to := s.Out
 	if o.JSON || !o.DryRun {
 		to = s.Err
@@ -61,11 +62,15 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 	}
 	switch {
 	case !ok:
-		return nil
+		return nil, nil
 	case m.Action == release.RolledBack:
-		return printCommits(ctx, s, to, r.dir, "takes back", m.Commit, last.Commit)
+		commits = printCommits(ctx, s, to, r.dir, "takes back", m.Commit, last.Commit)
+	default:
+		commits = printCommits(ctx, s, to, r.dir, "brings", last.Commit, m.Commit)
 	}
-	return printCommits(ctx, s, to, r.dir, "brings", last.Commit, m.Commit)
+	settings, err := r.settings(ctx, s, o.Project, last.Commit, m.Commit)
+	printSettings(to, settings, err)
+	return commits, settings
 }
 
 // printCommits lists the commits that one has and another one has not, and returns them; nil where git does not know them.
