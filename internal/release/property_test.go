@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/strake-dev/strake/internal/release"
 )
@@ -65,13 +66,29 @@ func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
 type world struct {
 	*faulty
 	builds []release.Build
+	own    bool // prod has a registry of its own
+	fixes  int  // hotfixes that were done
 }
 
 // through is the registry as a new process has it, with faults or without.
 func (w *world) through(t *testing.T, one int) *release.Registry {
 	t.Helper()
+	return w.open(t, "localhost:5000/shop", one)
+}
+
+// of is the registry of an environment's images.
+func (w *world) of(t *testing.T, environment string, one int) *release.Registry {
+	t.Helper()
+	if environment == "prod" && w.own {
+		return w.open(t, "localhost:5001/prod", one)
+	}
+	return w.through(t, one)
+}
+
+func (w *world) open(t *testing.T, path string, one int) *release.Registry {
+	t.Helper()
 	w.one = one
-	r, err := release.NewRegistry("localhost:5000/shop", w.faulty)
+	r, err := release.NewRegistry(path, w.faulty)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +120,12 @@ func (w *world) step(t *testing.T, one int) (did string, err error) {
 			return returning(ctx, r, environment, steps, "")
 		}
 	}
+	if n == 9 { // past dev
+		environment = "prod"
+		plan = func(ctx context.Context, r *release.Registry) (release.History, release.Move, error) {
+			return hotfix(ctx, r, b)
+		}
+	}
 	r := w.through(t, one)
 	have, m, err := plan(t.Context(), r)
 	did = fmt.Sprintf("%s of %s to %s", m.Action, environment, m.Subject)
@@ -111,19 +134,46 @@ func (w *world) step(t *testing.T, one int) (did string, err error) {
 		return "", nil
 	}
 	if err == nil {
-		_, err = r.Run(t.Context(), have, m, options())
+		err = w.run(t, r, have, m, one)
+	}
+	if err == nil && n == 9 {
+		w.fixes++
 	}
 	return did, err
 }
 
+// hotfix plans the promotion of a build to prod that dev does not run.
+func hotfix(ctx context.Context, r *release.Registry, b release.Build) (release.History, release.Move, error) {
+	e := environments()["prod"]
+	e.From = ""
+	have, err := r.History(ctx, "prod", func(h release.History) bool { return h.Tells(services) })
+	if err != nil {
+		return have, release.Move{}, err
+	}
+	m, err := release.Promotion("prod", e, have, nil, b, time.Now())
+	m.Hotfix = &release.Hotfix{Branch: "hotfix/" + b.Subject, Base: commitNumber(0), Fixes: []release.Fix{{Commit: b.Commit, Subject: b.Subject, Patch: b.Tree}}}
+	return have, m, err
+}
+
+// run carries a move out, and before that brings the images to where the environment has its own: without faults, which the tests of Copy have.
+func (w *world) run(t *testing.T, r *release.Registry, have release.History, m release.Move, one int) error {
+	if err := w.of(t, m.Environment, 0).Copy(t.Context(), w.through(t, 0), m.Images, nil); err != nil {
+		return err
+	}
+	o := options()
+	o.Images = w.of(t, m.Environment, one)
+	_, err := r.Run(t.Context(), have, m, o)
+	return err
+}
+
 // tagsIn are those of a repository.
-func (w *world) tagsIn(t *testing.T, service string) []string {
+func (w *world) tagsIn(t *testing.T, r *release.Registry, service string) []string {
 	t.Helper()
 	answer := httptest.NewRecorder()
-	w.handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/shop/"+service+"/tags/list", nil))
+	w.handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/"+r.Path[strings.IndexByte(r.Path, '/')+1:]+"/"+service+"/tags/list", nil))
 	var list struct{ Tags []string }
 	text, err := io.ReadAll(answer.Result().Body)
-	if err == nil {
+	if err == nil && answer.Code != http.StatusNotFound { // nothing was brought there yet
 		err = json.NewDecoder(bytes.NewReader(text)).Decode(&list)
 	}
 	if err != nil {
@@ -155,14 +205,16 @@ func (w *world) check(t *testing.T, after string) {
 			replayed = entry.Images
 		}
 		current, whole := h.Current()
-		now := tags(t, r, e.Tag)
+		at := w.of(t, name, 0)
+		now := tags(t, at, e.Tag)
 		if whole && (!maps.Equal(current.Images, now) || !maps.Equal(replayed, now)) {
 			t.Fatalf("%s: the release of %s is %s, the ledger replays to %v, and its tags are on %v", after, name, current.Subject, replayed, now)
 		}
 		if _, begun := h.Begun(); !whole && !begun && len(now) > 0 {
 			t.Fatalf("%s: %s has no release, and tags on %v", after, name, now)
 		}
-		w.checkKept(t, r, after, name, h)
+		w.checkKept(t, at, after, name, h)
+		w.checkDebts(t, after, h)
 	}
 }
 
@@ -186,7 +238,7 @@ func (w *world) checkKept(t *testing.T, r *release.Registry, after, name string,
 		want = append(want, h[0].Kept...) // those that could not be taken away, and of a move that was begun
 	}
 	for _, service := range services {
-		for _, tag := range w.tagsIn(t, service) {
+		for _, tag := range w.tagsIn(t, r, service) {
 			if commit, is := strings.CutPrefix(tag, "keep-"+name+"-"); is && len(commit) == 40 && !slices.Contains(want, commit) {
 				t.Fatalf("%s: %s of %s is left, want those of %v", after, tag, service, want)
 			}
@@ -194,14 +246,31 @@ func (w *world) checkKept(t *testing.T, r *release.Registry, after, name string,
 	}
 }
 
-// TestMoves_AtRandomWithFaults builds, promotes and rolls back at random while the registry fails at random: the digests under an environment's tag are those
+// checkDebts looks that of all hotfixes of releases that the environment has, or can go back to, is said that they are owed.
+func (w *world) checkDebts(t *testing.T, after string, h release.History) {
+	t.Helper()
+	var want, got []string
+	for _, e := range h.Line() {
+		if e.Hotfix != nil && !slices.Contains(want, e.Commit) {
+			want = append(want, e.Commit)
+		}
+	}
+	for _, d := range h.Debts(func(release.Hotfix) (release.Patches, error) { return release.Patches{}, nil }) {
+		got = append(got, d.Commit)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("%s: %q is owed, want %q", after, got, want)
+	}
+}
+
+// TestMoves_AtRandomWithFaults builds, promotes, takes hotfixes and rolls back at random, to a registry of prod's own or not, while the registry fails at random: the digests under an environment's tag are those
 // of one commit, or the environment is told to be incomplete; the ledger replays to the tags; and what was begun is completed when the registry works again.
 func TestMoves_AtRandomWithFaults(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // retries wait, and nobody should for them
 				_, c := newRegistry(t)
-				w := &world{faulty: &faulty{counted: c, random: rand.New(rand.NewPCG(seed, 11)), did: map[string]int{}}}
+				w := &world{faulty: &faulty{counted: c, random: rand.New(rand.NewPCG(seed, 11)), did: map[string]int{}}, own: seed%2 == 1}
 				failed, done := 0, 0
 				for n := range 60 {
 					did, err := w.step(t, 4+w.random.IntN(40))
@@ -220,6 +289,9 @@ func TestMoves_AtRandomWithFaults(t *testing.T) {
 					r := w.through(t, 0)
 					i := slices.IndexFunc(w.builds, func(b release.Build) bool { return b.Commit == begun.Commit })
 					have, m, err := promotion(t.Context(), r, name, w.builds[i])
+					if begun.Hotfix != nil {
+						have, m, err = hotfix(t.Context(), r, w.builds[i])
+					}
 					if begun.Action == release.RolledBack {
 						have, m, err = returning(t.Context(), r, name, 1, "")
 					}
@@ -228,15 +300,15 @@ func TestMoves_AtRandomWithFaults(t *testing.T) {
 						continue
 					}
 					if err == nil {
-						_, err = r.Run(t.Context(), have, m, options())
+						err = w.run(t, r, have, m, 0)
 					}
 					if err != nil {
 						t.Errorf("%s when all works again: %v", begun.Command(), err)
 					}
 					w.check(t, "in the end")
 				}
-				t.Logf("%d steps failed, %d were done; faults: %v", failed, done, w.did)
-				if failed < 5 || done < 5 || len(w.did) < 5 {
+				t.Logf("%d steps failed, %d were done, %d of them hotfixes; faults: %v", failed, done, w.fixes, w.did)
+				if failed < 5 || done < 5 || w.fixes < 1 || len(w.did) < 5 {
 					t.Errorf("%d steps failed and %d were done, with the faults %v: too few to tell", failed, done, w.did)
 				}
 			})
