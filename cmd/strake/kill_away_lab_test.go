@@ -32,7 +32,6 @@ configs: {version: {file: src/version}}
 
 // TestUp_KilledWhileItCopies: the containers that the next up leaves have what is here, and nothing else is left.
 func TestUp_KilledWhileItCopies(t *testing.T) {
-	seeds := lab.Count(6, 60)
 	lab.Each(t, func(t *testing.T, e lab.Engine) {
 		s := newStack(t, lab.Away(t, e), copied)
 		version := func(n int) {
@@ -49,7 +48,7 @@ func TestUp_KilledWhileItCopies(t *testing.T) {
 		begin := time.Now()
 		s.mustUp(t, 0)
 		whole := time.Since(begin)
-		for seed := range seeds {
+		for _, seed := range lab.Draws(t, e, 6, 60) {
 			rnd := rand.New(rand.NewPCG(seed, 11))
 			if rnd.IntN(3) == 0 { // also from nothing
 				if out, code := s.strake(t, nil, "down", "-t", "0"); code != 0 {

@@ -94,13 +94,12 @@ func (s stack) strake(t *testing.T, env []string, args ...string) (string, int) 
 // TestUp_KilledAnywhere: an up that is killed at a random moment leaves nothing that the next one does not put right:
 // exactly the wanted containers, with their data.
 func TestUp_KilledAnywhere(t *testing.T) {
-	seeds := lab.Count(5, 60)
 	lab.Each(t, func(t *testing.T, e lab.Engine) {
 		s := newStack(t, e, killed)
 		begin := time.Now()
 		s.mustUp(t, 0)
 		whole := time.Since(begin)
-		for seed := range seeds {
+		for _, seed := range lab.Draws(t, e, 5, 60) {
 			rnd := rand.New(rand.NewPCG(seed, 7))
 			version := int(seed) + 1
 			for range 1 + rnd.IntN(2) {

@@ -58,7 +58,6 @@ func writeDockerfile(t *testing.T, s stack) {
 // TestSeed_KilledAnywhere: a command about seeds that is killed at a random moment leaves no seed that is not whole, and nothing that
 // the next one does not put right.
 func TestSeed_KilledAnywhere(t *testing.T) {
-	seeds := lab.Count(5, 40)
 	lab.Each(t, func(t *testing.T, e lab.Engine) {
 		s := newSeeded(t, e)
 		whole := s.took(t, 0, "seed", "build")
@@ -67,8 +66,8 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 		resetting := 0 // how many changes a reset makes
 		s.watch(t, func() { s.must(t, 0, "seed", "reset", "--yes") }, func() { resetting++ })
 		s.must(t, 0, "down", "-v", "-t", "0")
-		refused := 0
-		for seed := range seeds {
+		refused, seeds := 0, lab.Draws(t, e, 5, 40)
+		for _, seed := range seeds {
 			rnd := rand.New(rand.NewPCG(seed, 11))
 			version := int(seed) + 1
 			for range 1 + rnd.IntN(2) {
@@ -97,9 +96,9 @@ func TestSeed_KilledAnywhere(t *testing.T) {
 			s.checkNothingLeft(t, seed)
 			s.must(t, version, "down", "-v", "-t", "0")
 		}
-		t.Logf("of %d resets of %d changes that were killed and that others took over from, %d were unfinished", seeds, resetting, refused)
-		if refused == 0 {
-			t.Errorf("none of %d resets was killed half-way", seeds)
+		t.Logf("of %d resets of %d changes that were killed and that others took over from, %d were unfinished", len(seeds), resetting, refused)
+		if refused == 0 && len(seeds) >= 5 { // of a few it may be none
+			t.Errorf("none of %d resets was killed half-way", len(seeds))
 		}
 	})
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
@@ -60,21 +61,45 @@ func saved(ts *testscript.TestScript, neg bool, args []string) {
 			break
 		}
 		ts.Check(err)
-		b, err := io.ReadAll(r)
-		ts.Check(err)
-		if z, err := gzip.NewReader(bytes.NewReader(b)); err == nil { // as the containerd store keeps layers
-			b, err = io.ReadAll(z)
-			ts.Check(err)
-		}
-		for _, text := range args[1:] {
-			found[text] = found[text] || bytes.Contains(b, []byte(text))
-		}
+		ts.Check(look(r, args[1:], found))
 	}
 	for _, text := range args[1:] {
 		if found[text] == neg {
 			ts.Fatalf("image %s, text %q: found is %v", args[0], text, found[text])
 		}
 	}
+}
+
+// look notes which texts a file has, which may be compressed, as the containerd store keeps layers.
+func look(file io.Reader, texts []string, found map[string]bool) error {
+	const step = 1 << 20
+	r := bufio.NewReaderSize(file, step)
+	if z, err := gzip.NewReader(bytes.NewReader(peeked(r))); err == nil {
+		if err := z.Reset(r); err != nil {
+			return err
+		}
+		r = bufio.NewReaderSize(z, step)
+	}
+	for kept := make([]byte, 0, 2*step); ; {
+		n, err := io.ReadFull(r, kept[len(kept):len(kept)+step])
+		kept = kept[:len(kept)+n]
+		for _, text := range texts {
+			found[text] = found[text] || bytes.Contains(kept, []byte(text))
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		kept = append(kept[:0], kept[max(0, len(kept)-step/2):]...) // a text may lie across two steps
+	}
+}
+
+// peeked is the beginning of what is read next.
+func peeked(r *bufio.Reader) []byte {
+	b, _ := r.Peek(64) // what there is, of a file that is shorter
+	return b
 }
 
 func bucket(t *testing.T, ts *testscript.TestScript, files []string) {
