@@ -143,7 +143,7 @@ func (s stack) refusesSpoilt(t *testing.T, env []string, file string) {
 // told what is missing.
 func TestBundle_IsForThePlatformsThatAreNamed(t *testing.T) {
 	lab.Each(t, func(t *testing.T, e lab.Engine) {
-		text, err := os.ReadFile(buildStrake(t))
+		text, err := os.ReadFile(lab.Program(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func withStandIns(args ...string) []string {
 func TestIsolated_TheDemoProjectWorksWhole(t *testing.T) {
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		pruned(t, e)
-		s := stack{Engine: e, name: lab.Name(t), dir: t.TempDir(), binary: buildStrake(t)}
+		s := stack{Engine: e, name: lab.Name(t), dir: t.TempDir(), binary: lab.Program(t)}
 		if err := os.CopyFS(s.dir, os.DirFS("../../fixtures/saas")); err != nil {
 			t.Fatal(err)
 		}

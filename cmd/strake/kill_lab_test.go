@@ -64,7 +64,7 @@ type stack struct {
 
 func newStack(t *testing.T, e lab.Engine, file string) stack {
 	t.Helper()
-	s := stack{Engine: e, name: lab.Name(t), dir: t.TempDir(), binary: buildStrake(t)}
+	s := stack{Engine: e, name: lab.Name(t), dir: t.TempDir(), binary: lab.Program(t)}
 	if err := os.WriteFile(filepath.Join(s.dir, "compose.yaml"), []byte(file), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -4,11 +4,9 @@ package main_test
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,10 +23,10 @@ import (
 //
 // Without STRAKE_SOAK the newest engine with a graph driver gets every case, and each other a sixth of them.
 func TestParity(t *testing.T) {
-	binary := buildStrake(t)
+	binary := lab.Program(t)
 	cases, scenarios := readCases(t), readScenarios(t)
 	hashed, places := new(sync.Map), new(atomic.Int64)
-	lab.Each(t, func(t *testing.T, e lab.Engine) {
+	lab.EachOf(t, lab.Engines(t), func(t *testing.T, e lab.Engine) {
 		b := bench{engine: e, hashed: hashed, places: places, strake: binary, environ: lab.Environ(t, e)}
 		for i, c := range cases {
 			if !isChosen(e, i) {
@@ -60,29 +58,6 @@ func isChosen(e lab.Engine, i int) bool {
 		return i%6 == 0
 	}
 	return i%6 == 3
-}
-
-// built is the program, linked once for all tests.
-var built = sync.OnceValues(func() (string, error) {
-	if b := os.Getenv("STRAKE_BINARY"); b != "" {
-		return b, nil
-	}
-	binary := filepath.Join(os.Getenv("STRAKE_TEST_DIR"), "strake")
-	cmd := exec.Command("go", "build", "-trimpath", "-tags", "nobadger,nomysql,nopgx,grpcnotrace", "-o", binary, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is published, in each of these: it has to run in containers of its own
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return binary, nil
-})
-
-func buildStrake(t *testing.T) string {
-	t.Helper()
-	binary, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return binary
 }
 
 // bench is what both tools run on.

@@ -18,7 +18,7 @@ import (
 // newSaas is the demo project as a repository with pull request 42.
 func newSaas(t *testing.T, e lab.Engine) repository {
 	t.Helper()
-	r := repository{stack: stack{Engine: e, name: lab.Name(t), dir: t.TempDir(), binary: buildStrake(t)}, environ: lab.Environ(t, e)}
+	r := repository{stack: stack{Engine: e, name: lab.Name(t), dir: t.TempDir(), binary: lab.Program(t)}, environ: lab.Environ(t, e)}
 	if err := saas.Repository(t.Context(), "../../fixtures/saas", r.dir); err != nil {
 		t.Fatal(err)
 	}

@@ -214,7 +214,7 @@ func (r repository) things(t *testing.T) []string {
 // pruned takes the gateway of an engine away when the test ends.
 func pruned(t *testing.T, e lab.Engine) {
 	t.Helper()
-	binary, environ := buildStrake(t), lab.Environ(t, e)
+	binary, environ := lab.Program(t), lab.Environ(t, e)
 	t.Cleanup(func() {
 		cmd := exec.Command(binary, "prune", "--yes")
 		cmd.Env = environ
