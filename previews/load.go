@@ -3,6 +3,7 @@ package previews
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,8 +43,9 @@ func (s *Source) Project(ctx context.Context, commit string, with compose.LoadOp
 func (s *Source) Written(ctx context.Context, commit string, with compose.LoadOptions) (text []byte, err error) {
 	err = s.reading(ctx, commit, with, func(at compose.LoadOptions) error {
 		text, err = compose.AsWritten(ctx, at, true)
-		text = bytes.ReplaceAll(text, []byte(at.Root), []byte("/"))
-		return err
+		root, rootErr := json.Marshal(at.Root) // as the text has it
+		text = bytes.ReplaceAll(text, bytes.Trim(root, `"`), []byte("/"))
+		return errors.Join(err, rootErr)
 	})
 	return text, err
 }

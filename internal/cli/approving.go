@@ -98,7 +98,7 @@ func approvedBy(all []release.Approval) string {
 // "" before is only itself. Of merges only those count that changed something beside what they merge.
 func authorsBetween(ctx context.Context, s Streams, dir, before, commit string) ([]string, error) {
 	logged := func(args ...string) (string, error) {
-		return gitSaid(ctx, s, dir, append([]string{"-c", "log.showSignature=false", "log", "--no-use-mailmap", "--format=%ae%n%(trailers:key=Co-authored-by,valueonly)"}, args...)...)
+		return gitSaid(ctx, s, dir, append([]string{"-c", "log.showSignature=false", "log", "--no-use-mailmap", "--format=%x00<%ae>%n%B"}, args...)...)
 	}
 	text, err := logged("--max-count=1", "--end-of-options", commit)
 	if err != nil || before == "" {
@@ -131,17 +131,33 @@ func authorsBetween(ctx context.Context, s Streams, dir, before, commit string) 
 	return authorsIn(text), nil
 }
 
-var inAngles = regex.New(`<([^<>]+)>\s*$`)
+var (
+	inAngles = regex.New(`<([^<>]*)>`)
+	coAuthor = regex.New(`(?i)^\s*co-authored-by\s*:`)
+)
 
-// authorsIn are the addresses of lines: each is one, or ends in one in angle brackets.
+// authorsIn are the addresses of commits, of which each begins with a zero byte and has its author's address in the first line and the message in the others:
+// of lines that name co-authors, wherever they are, all. An address that is empty is "<>", which nobody has.
 func authorsIn(text string) (all []string) {
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if m := inAngles.FindStringSubmatch(line); m != nil {
-			line = m[1]
-		}
-		if line != "" {
-			all = append(all, line)
+	for commit := range strings.SplitSeq(text, "\x00") {
+		first := true
+		for line := range strings.Lines(strings.TrimSpace(commit)) {
+			if !first && !coAuthor.MatchString(line) {
+				continue
+			}
+			first = false
+			found := inAngles.FindAllStringSubmatch(line, -1)
+			if found == nil {
+				_, name, _ := strings.Cut(line, ":")
+				found = [][]string{{"", strings.TrimSpace(name)}}
+			}
+			for _, m := range found {
+				address := strings.TrimSpace(m[1])
+				if address == "" {
+					address = "<>"
+				}
+				all = append(all, address)
+			}
 		}
 	}
 	return all

@@ -143,7 +143,7 @@ func holdPatiently(ctx context.Context, s Streams, c release.Claims, name string
 			return err
 		}
 		if !told {
-			fmt.Fprintf(s.Err, "waiting: %v\n", err)
+			fmt.Fprintf(s.Err, "waiting: %s\n", harmless(err.Error()))
 			told = true
 		}
 		select {

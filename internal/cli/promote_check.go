@@ -76,6 +76,12 @@ func runCheck(ctx context.Context, s Streams, dir, home, check string) (string, 
 	cmd.WaitDelay = 5 * time.Second
 	inGroup(cmd)
 	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = cmd.Cancel() // what it left in its group; there may be nothing
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = errors.New("it ended, and left a process behind that holds its output")
+	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}

@@ -36,7 +36,7 @@ func (r *releasing) settings(ctx context.Context, s Streams, o projectOptions, b
 			return nil, fmt.Errorf("read the compose files as %s has them: %w", release.Short(commit), err)
 		}
 	}
-	return settingChanges("", models[0], models[1]), nil
+	return append([]settingChange{}, settingChanges("", models[0], models[1])...), nil // known, though there may be none
 }
 
 // settingChanges are the differences of two values of a compose file, each by the path of the deepest thing that has a name.
@@ -102,12 +102,12 @@ const mostSettings = 20
 func printSettings(to io.Writer, changes []settingChange, err error) {
 	switch {
 	case err != nil:
-		fmt.Fprintf(to, "changes ? settings: %v\n", err)
+		fmt.Fprintf(to, "changes ? settings: %s\n", harmless(err.Error()))
 	case len(changes) > 0:
 		fmt.Fprintf(to, "changes %s:\n", plural(len(changes), "setting"))
 	}
 	for _, c := range changes[:min(len(changes), mostSettings)] {
-		fmt.Fprintf(to, "  %-8s %s\n", c.Change, harmless(c.Setting))
+		fmt.Fprintf(to, "  %-8s %s\n", c.Change, harmless(strings.ReplaceAll(c.Setting, "\n", " ")))
 	}
 	if more := len(changes) - mostSettings; more > 0 {
 		fmt.Fprintf(to, "  and %d more\n", more)

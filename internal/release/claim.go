@@ -196,7 +196,8 @@ func (c Claims) ownerOf(ctx context.Context, ref, id string) (owner compose.Owne
 	if err != nil {
 		return owner, err
 	}
-	_ = json.Unmarshal([]byte(text), &owner) // of nobody that is known: Since is long ago
+	_ = json.Unmarshal([]byte(text), &owner)                                                        // of nobody that is known: Since is long ago
+	owner.Host, owner.User, owner.Command = line(owner.Host), line(owner.User), line(owner.Command) // whoever may push wrote them
 	return owner, nil
 }
 
