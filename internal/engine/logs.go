@@ -81,15 +81,24 @@ func (e *Engine) CopyTo(ctx context.Context, id, dir string, archive io.Reader) 
 }
 
 // CopyFrom packs a path of the container, a file or a folder, as a tar archive. The caller closes it. Of a path that is not there
-// the error is an fs.ErrNotExist.
+// the error is an fs.ErrNotExist, and of a container that is gone or being removed.
 // Source: Docker Engine API 1.41, GET /containers/{id}/archive.
 func (e *Engine) CopyFrom(ctx context.Context, id, path string) (io.ReadCloser, error) {
 	r, _, err := e.api.CopyFromContainer(ctx, id, path)
-	if errdefs.IsNotFound(err) {
+	if err != nil && (errdefs.IsNotFound(err) || e.leaves(ctx, id)) {
 		return nil, fmt.Errorf("copy %s of container %s: %w", path, id, fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("copy %s of container %s: %w", path, id, e.explainCall(ctx, err))
 	}
 	return r, nil
+}
+
+// leaves is whether a container is gone, or being removed, when the engine says of its files what it comes upon.
+func (e *Engine) leaves(ctx context.Context, id string) bool {
+	c, err := e.api.ContainerInspect(ctx, id)
+	if err != nil {
+		return errdefs.IsNotFound(err)
+	}
+	return c.State.Dead || c.State.Status == container.StateRemoving || c.State.Status == container.StateDead
 }

@@ -266,12 +266,13 @@ func (w *world) checkDebts(t *testing.T, after string, h release.History) {
 // TestMoves_AtRandomWithFaults builds, promotes, takes hotfixes and rolls back at random, to a registry of prod's own or not, while the registry fails at random: the digests under an environment's tag are those
 // of one commit, or the environment is told to be incomplete; the ledger replays to the tags; and what was begun is completed when the registry works again.
 func TestMoves_AtRandomWithFaults(t *testing.T) {
+	var failed, done, fixes int // of all seeds: what one of them does depends on which of two requests at once comes first
+	faults := map[string]int{}
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // retries wait, and nobody should for them
 				_, c := newRegistry(t)
 				w := &world{faulty: &faulty{counted: c, random: rand.New(rand.NewPCG(seed, 11)), did: map[string]int{}}, own: seed%2 == 1}
-				failed, done := 0, 0
 				for n := range 60 {
 					did, err := w.step(t, 4+w.random.IntN(40))
 					if err != nil {
@@ -307,11 +308,15 @@ func TestMoves_AtRandomWithFaults(t *testing.T) {
 					}
 					w.check(t, "in the end")
 				}
-				t.Logf("%d steps failed, %d were done, %d of them hotfixes; faults: %v", failed, done, w.fixes, w.did)
-				if failed < 5 || done < 5 || w.fixes < 1 || len(w.did) < 5 {
-					t.Errorf("%d steps failed and %d were done, with the faults %v: too few to tell", failed, done, w.did)
+				fixes += w.fixes
+				for what, n := range w.did {
+					faults[what] += n
 				}
 			})
 		})
+	}
+	t.Logf("%d steps failed, %d were done, %d of them hotfixes; faults: %v", failed, done, fixes, faults)
+	if failed < 30 || done < 30 || fixes < 3 || len(faults) < 5 {
+		t.Errorf("%d steps failed and %d were done, %d of them hotfixes, with the faults %v: too few to tell", failed, done, fixes, faults)
 	}
 }
