@@ -56,7 +56,7 @@ func (s *Source) reading(ctx context.Context, commit string, with compose.LoadOp
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "strake-policy-")
+	scratch, err := Scratch("strake-policy-")
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/strake-dev/strake/compose"
@@ -23,6 +24,9 @@ type Source struct {
 	Environ []string
 	// Remote is where pull requests are fetched from; "" is origin where there is one. A repository without any works.
 	Remote string
+
+	mu           sync.Mutex // guards what follows: what was asked before, and stays
+	prefix, name string
 }
 
 // Change says which commit is meant: exactly one of its fields is set.
@@ -230,15 +234,26 @@ func (s *Source) DefaultBranch(ctx context.Context) (Commit, error) {
 
 // Prefix is where the project's folder is in the repository, with / between its parts; "." is its top.
 func (s *Source) Prefix(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prefix != "" {
+		return s.prefix, nil
+	}
 	prefix, err := s.git(ctx, "rev-parse", "--show-prefix")
 	if err != nil {
 		return "", err
 	}
-	return path.Clean("./" + prefix), nil
+	s.prefix = path.Clean("./" + prefix)
+	return s.prefix, nil
 }
 
 // remote is the name of the remote, "" where there is none.
 func (s *Source) remote(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.name != "" {
+		return s.name, nil
+	}
 	list, err := s.git(ctx, "remote")
 	if err != nil {
 		return "", err
@@ -249,6 +264,7 @@ func (s *Source) remote(ctx context.Context) (string, error) {
 	}
 	for known := range strings.Lines(list) {
 		if strings.TrimSpace(known) == name && !strings.HasPrefix(name, "-") {
+			s.name = name
 			return name, nil
 		}
 	}

@@ -285,6 +285,21 @@ func eachBlob(r *bufio.Reader, entries []entry, do func(e entry, size int64, r i
 	return nil
 }
 
+// scratchAge is how old a folder of Scratch is of which nobody makes use any more.
+const scratchAge = 24 * time.Hour
+
+// Scratch makes a folder for a short while in that for temporary files, whose name begins with prefix; the caller removes it. Those of the same prefix that are older
+// than a day are removed: whoever made them was killed.
+func Scratch(prefix string) (string, error) {
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // no pattern that is bad: prefixes are strake's own
+	for _, dir := range old {
+		if info, err := os.Lstat(dir); err == nil && info.IsDir() && time.Since(info.ModTime()) > scratchAge {
+			_ = os.RemoveAll(dir) // it may be another user's
+		}
+	}
+	return os.MkdirTemp("", prefix)
+}
+
 // Remove removes a work tree and looks that it is gone; one that is not there is gone. Symbolic links in it are removed, not followed. What is
 // left, as files that a container wrote with another owner may be, is named in the error.
 func Remove(dir string) error {

@@ -102,7 +102,10 @@ func TestHotfix_GoesPastDevAndIsOwedToMain(t *testing.T) {
 		r.fix(t, "hotfix/2", two, "web/page", "web fixed") // which would bring what only dev has
 		r.refused(t, "would bring more than fixes", "promote", "prod", "--hotfix", "hotfix/2", "--yes")
 
-		r.run(t, 0, "promote", "prod", "--yes") // of main, which has it not
+		if out := r.run(t, 10, "promote", "prod", "--dry-run"); !strings.Contains(out, "takes back 1 commit:\n") || !strings.Contains(out, "hotfix/1 of api/page") {
+			t.Errorf("the plan of main, which has not the fix, says\n%s", out)
+		}
+		r.run(t, 0, "promote", "prod", "--yes")
 		if got, want := r.owes(t, "prod"), "hotfix/1 of api/page"; got != want {
 			t.Errorf("after the next release main owes %q, want %q", got, want)
 		}

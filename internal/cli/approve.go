@@ -82,17 +82,15 @@ func approve(ctx context.Context, s Streams, o approveOptions) error {
 		return err
 	}
 	st := b.Want
-	now := b
-	if o.Withdraw { // what counts later only is taken back too
-		if now.Now, err = r.after(ctx, b); err != nil {
-			return err
-		}
-	}
-	t, err := r.count(ctx, now)
+	all, err := r.registry.Approvals(ctx, st.Environment, st.Commit, release.Approvers(b.Policy))
 	if err != nil {
 		return err
 	}
-	is := slices.ContainsFunc(t.Approvals, func(a release.Approval) bool { return a.Who == st.Who && (o.Withdraw || a.Role == st.Role) })
+	t := b.Count(all)
+	is := slices.ContainsFunc(t.Approvals, func(a release.Approval) bool { return a.Who == st.Who && a.Role == st.Role })
+	if o.Withdraw { // also what does not count at the moment, and may later
+		is = b.Stands(all, st.Who)
+	}
 	if is != o.Withdraw {
 		return o.print(s, st, t, "already")
 	}
@@ -246,7 +244,7 @@ func (r *releasing) printBallot(ctx context.Context, s Streams, o approveOptions
 		fmt.Fprintf(s.Err, "  %-12s %s\n", service, built.Images[service])
 	}
 	if last != nil {
-		printCommits(ctx, s, s.Err, r.dir, "brings", last.Commit, built.Commit)
+		printChange(ctx, s, s.Err, r.dir, last.Commit, built.Commit)
 	}
 }
 

@@ -14,17 +14,8 @@ import (
 
 // ballot is what the approvals of images of a commit for an environment are counted for, which ran last before; nil for nothing.
 func (r *releasing) ballot(ctx context.Context, s Streams, environment, commit string, images map[string]string, last *release.Entry) (b release.Ballot, err error) {
-	b = release.Ballot{Policy: r.environments[environment], Now: s.Now(),
-		Want: release.Statement{Project: r.registry.Path, Environment: environment, Commit: commit, Images: images}}
-	text, err := r.source.ReadFile(ctx, r.policy, release.SignersFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return b, &release.PolicyError{Why: fmt.Sprintf("%s wants approvals, and the default branch has no file %s", environment, release.SignersFile),
-			Next: "write a line for each approver into it: ada,ada@example.org ssh-ed25519 AAAA…"}
-	}
+	b, err = r.signed(ctx, s, environment, commit, images)
 	if err != nil {
-		return b, err
-	}
-	if b.Signers, err = release.ParseSigners(text); err != nil {
 		return b, err
 	}
 	before := ""
@@ -43,10 +34,54 @@ func (r *releasing) ballot(ctx context.Context, s Streams, environment, commit s
 	return b, err
 }
 
+// signed is a ballot for which nobody asked yet who wrote what.
+func (r *releasing) signed(ctx context.Context, s Streams, environment, commit string, images map[string]string) (b release.Ballot, err error) {
+	b = release.Ballot{Policy: r.environments[environment], Now: s.Now(),
+		Want: release.Statement{Project: r.registry.Path, Environment: environment, Commit: commit, Images: images}}
+	text, err := r.source.ReadFile(ctx, r.policy, release.SignersFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, &release.PolicyError{Why: fmt.Sprintf("%s wants approvals, and the default branch has no file %s", environment, release.SignersFile),
+			Next: "write a line for each approver into it: ada,ada@example.org ssh-ed25519 AAAA…"}
+	}
+	if err == nil {
+		b.Signers, err = release.ParseSigners(text)
+	}
+	return b, err
+}
+
+// verified are those approvals of a rollback's release that were signed: who may write to the registry can write a ledger, and no signatures. The others are warned
+// of and stop nobody: going back has to be possible when it matters.
+func (r *releasing) verified(ctx context.Context, s Streams, m *release.Move) error {
+	if len(m.Approvals) == 0 {
+		return nil
+	}
+	b, err := r.signed(ctx, s, m.Environment, m.Commit, m.Images)
+	var policy *release.PolicyError
+	if err != nil && !errors.As(err, &policy) {
+		return err
+	}
+	var who []string
+	for _, a := range m.Approvals {
+		who = append(who, a.Who)
+	}
+	all, err := r.registry.Approvals(ctx, m.Environment, m.Commit, who)
+	if err != nil {
+		return err
+	}
+	told := m.Approvals
+	if m.Approvals = b.Verified(told, all); len(m.Approvals) < len(told) {
+		fmt.Fprintf(s.Err, "warning: the ledger says that %s was approved by %s, of which only %d can be verified with the keys of %s\n", release.Short(m.Commit), approvedBy(told), len(m.Approvals), release.SignersFile)
+	}
+	return nil
+}
+
 // approvals counts those of a move, and gives them to it. What is missing is a *release.PolicyError. A rollback needs none: what ran there has had them.
 func (r *releasing) approvals(ctx context.Context, s Streams, m *release.Move) (t release.Tally, err error) {
+	if m.Action == release.RolledBack {
+		return t, r.verified(ctx, s, m)
+	}
 	e := r.environments[m.Environment]
-	if len(e.Approvals) == 0 || m.Action == release.RolledBack {
+	if len(e.Approvals) == 0 {
 		return t, nil
 	}
 	b, err := r.ballot(ctx, s, m.Environment, m.Commit, m.Images, m.Last)
@@ -64,11 +99,12 @@ func (r *releasing) approvals(ctx context.Context, s Streams, m *release.Move) (
 }
 
 // permitted is whether a move has its approvals, or was refused them, and passes the checks. A plan of what is not merged yet only says what it lacks.
-func (r *releasing) permitted(ctx context.Context, s Streams, o promoteOptions, m release.Move, refused error) error {
+func (r *releasing) permitted(ctx context.Context, s Streams, o promoteOptions, m *release.Move, refused error) (err error) {
 	var policy *release.PolicyError
 	switch {
 	case o.WishAt == "" && refused == nil:
-		return r.check(ctx, s, o, m.Commit)
+		m.Checks, err = r.check(ctx, s, o, m.Commit)
+		return err
 	case o.WishAt != "" && errors.As(refused, &policy):
 		_, err := fmt.Fprintf(s.Err, "before it is promoted: %s\n  → %s\n", policy.Why, policy.Next)
 		return err

@@ -21,6 +21,11 @@ func (w *pushing) point(ctx context.Context) error {
 	if b.Branch = w.branch; b.Branch == "" && tip == b.Commit { // as CI checks it out
 		b.Branch = main
 	}
+	if b.Branch == "" && !b.Dirty && w.options.PullRequest == 0 {
+		if b.Branch, err = w.branchAt(ctx, b.Commit); err != nil {
+			return err
+		}
+	}
 	tag, names := release.Followers(w.environments, b, main, w.options.PullRequest)
 	switch {
 	case tag != "" && w.options.PullRequest > 0:
@@ -34,6 +39,31 @@ func (w *pushing) point(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// branchAt is the only branch of the origin that ends in a commit, for a CI that checks out no branch; "" where there is none or are more, which is said.
+func (w *pushing) branchAt(ctx context.Context, commit string) (string, error) {
+	is, err := w.sources.hasOrigin(ctx, w.streams)
+	if err != nil {
+		return "", err
+	}
+	var at []string
+	if is {
+		refs, err := remoteRefs(ctx, w.streams, w.dir, "origin", "refs/heads/*")
+		if err != nil {
+			return "", fmt.Errorf("look which branch of origin is at %s: %w", release.Short(commit), err)
+		}
+		for ref, id := range refs {
+			if id == commit {
+				at = append(at, strings.TrimPrefix(ref, "refs/heads/"))
+			}
+		}
+	}
+	if len(at) == 1 {
+		return at[0], nil
+	}
+	fmt.Fprintf(w.streams.Err, "no branch is checked out, and %d of origin end in %s: no environment follows it\n", len(at), release.Short(commit))
+	return "", nil
 }
 
 // tag gives all images a tag.
@@ -78,17 +108,19 @@ func (w *pushing) follow(ctx context.Context, name, branch string) error {
 	}
 	checked := o
 	checked.Back = m.Action == release.RolledBack
-	if err := w.check(ctx, quiet, checked, m.Commit); err != nil {
+	if m.Checks, err = w.check(ctx, quiet, checked, m.Commit); err != nil {
 		return err
 	}
-	err = w.carryOut(ctx, quiet, o, m)
+	passed := m.Checks
+	err = w.carryOut(ctx, quiet, o, m, plannedMove(m))
 	var changed *release.ChangedError
 	for range 3 { // the build before this one came in between, which is as it should be
 		if !errors.As(err, &changed) {
 			break
 		}
 		if m, _, err = w.move(ctx, quiet, o); err == nil {
-			err = w.carryOut(ctx, quiet, o, m)
+			m.Checks = passed
+			err = w.carryOut(ctx, quiet, o, m, plannedMove(m))
 		}
 	}
 	return err

@@ -37,7 +37,7 @@ type pushing struct {
 // buildAndPush publishes the images of the commit that is checked out. Those that the registry has, of the commit, of another one with the same files or of an
 // earlier one that were built from the same, are not built again.
 func buildAndPush(ctx context.Context, s Streams, o buildOptions) (err error) {
-	if len(o.Services) > 0 || o.DryRun {
+	if len(o.Services) > 0 {
 		return usagef("say strake build --push alone", "--push publishes all images of a commit, so that one tag has them all")
 	}
 	r, err := beginReleasing(ctx, s, o.Project, true)
@@ -53,6 +53,9 @@ func buildAndPush(ctx context.Context, s Streams, o buildOptions) (err error) {
 	done, err := w.begin(ctx)
 	if err != nil {
 		return err
+	}
+	if o.DryRun {
+		return w.preview(ctx, done)
 	}
 	if !done {
 		if err := w.publish(ctx); err != nil {
@@ -72,8 +75,58 @@ func buildAndPush(ctx context.Context, s Streams, o buildOptions) (err error) {
 	if done {
 		what = "all images are there already"
 	}
-	_, err = fmt.Fprintf(s.Out, "%s %s: %s, in %s; strake promote runs them\n", w.project.Name, release.Short(w.build.Commit), what, span(s.Now().Sub(began)))
+	next := "strake promote runs them"
+	if w.build.Dirty {
+		next = "of files that are in no commit, so no environment runs them"
+	}
+	_, err = fmt.Fprintf(s.Out, "%s %s: %s, in %s; %s\n", w.project.Name, release.Short(w.build.Commit), what, span(s.Now().Sub(began)), next)
 	return err
+}
+
+// pushPlan is what build --push --dry-run --json prints. Its names are stable.
+type pushPlan struct {
+	Commit string            `json:"commit"`
+	Build  []string          `json:"build"` // services whose image would be built
+	Retag  map[string]string `json:"retag"` // digests of those that were published before, by service
+}
+
+// preview prints what would be published; done is that all of it is there.
+func (w *pushing) preview(ctx context.Context, done bool) error {
+	s, p := w.streams, pushPlan{Commit: w.build.Commit, Build: []string{}, Retag: map[string]string{}}
+	var lines []string
+	if !done {
+		formers, err := w.formers(ctx)
+		if err != nil {
+			return err
+		}
+		for _, service := range slices.Sorted(maps.Keys(w.inputs)) {
+			i := slices.IndexFunc(formers, func(b release.Build) bool {
+				if b.Images[service] == "" || b.Inputs[service] != w.inputs[service] || w.options.NoCache || w.options.Pull {
+					return false
+				}
+				_, err := w.registry.Resolve(ctx, service, b.Images[service]) // what cannot be asked would be built
+				return err == nil
+			})
+			if i < 0 {
+				p.Build, lines = append(p.Build, service), append(lines, fmt.Sprintf("  %-12s would be built: %s", service, w.why(service, formers)))
+				continue
+			}
+			p.Retag[service], lines = formers[i].Images[service], append(lines, fmt.Sprintf("  %-12s would be that of %s", service, release.Short(formers[i].Commit)))
+		}
+	}
+	if w.options.JSON {
+		if err := printJSON(s.Out, p); err != nil {
+			return err
+		}
+	} else if done {
+		fmt.Fprintf(s.Out, "%s %s: all images are there already\n", w.project.Name, release.Short(w.build.Commit))
+	} else {
+		fmt.Fprintf(s.Out, "%s %s would be published:\n%s\n", w.project.Name, release.Short(w.build.Commit), strings.Join(lines, "\n"))
+	}
+	if done {
+		return nil
+	}
+	return &exitError{code: exitChanges}
 }
 
 // begin finds out what is to be published; done is that all of it is there.

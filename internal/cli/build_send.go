@@ -47,18 +47,6 @@ func (w *pushing) formers(ctx context.Context) (all []release.Build, err error) 
 
 // retag gives the image of a former build that is made of the same the tag of this commit. where there is none, why says it.
 func (w *pushing) retag(ctx context.Context, service string, formers []release.Build) (digest, why string, err error) {
-	why = "nothing that was published has it"
-	for _, b := range slices.Backward(formers) { // the nearest one says why
-		switch {
-		case b.Images[service] == "":
-		case b.Tree == w.build.Tree && b.Inputs[service] != w.inputs[service]:
-			why = fmt.Sprintf("%s has the same files, and other arguments or another platform", release.Short(b.Commit))
-		case b.Inputs[service] != w.inputs[service]:
-			why = fmt.Sprintf("%s has other files, arguments or another platform", release.Short(b.Commit))
-		default:
-			why = fmt.Sprintf("the registry does not have the image of %s any more", release.Short(b.Commit))
-		}
-	}
 	for _, b := range formers {
 		digest := b.Images[service]
 		if digest == "" || b.Inputs[service] != w.inputs[service] {
@@ -72,7 +60,26 @@ func (w *pushing) retag(ctx context.Context, service string, formers []release.B
 			return digest, "", err
 		}
 	}
-	return "", why, nil
+	return "", w.why(service, formers), nil
+}
+
+// why says why no former build has the image of a service: the nearest one says it.
+func (w *pushing) why(service string, formers []release.Build) string {
+	if w.options.NoCache || w.options.Pull {
+		return "--no-cache or --pull was said"
+	}
+	for _, b := range formers {
+		switch {
+		case b.Images[service] == "":
+			continue
+		case b.Tree == w.build.Tree && b.Inputs[service] != w.inputs[service]:
+			return fmt.Sprintf("%s has the same files, and other arguments or another platform", release.Short(b.Commit))
+		case b.Inputs[service] != w.inputs[service]:
+			return fmt.Sprintf("%s has other files, arguments or another platform", release.Short(b.Commit))
+		}
+		return fmt.Sprintf("the registry does not have the image of %s any more", release.Short(b.Commit))
+	}
+	return "nothing that was published has it"
 }
 
 // publish builds and sends what the registry does not have, gives all images the tag of the commit, and writes down what they are.
@@ -83,7 +90,7 @@ func (w *pushing) publish(ctx context.Context) error {
 	}
 	o := w.options
 	for _, service := range slices.Sorted(maps.Keys(w.inputs)) {
-		why := "--no-cache or --pull was said"
+		why := w.why(service, nil)
 		if !o.NoCache && !o.Pull {
 			var digest string
 			if digest, why, err = w.retag(ctx, service, formers); err != nil {

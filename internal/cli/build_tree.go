@@ -31,7 +31,7 @@ func (r *releasing) extract(ctx context.Context, commit string) (t *buildTree, e
 	if err != nil {
 		return nil, err
 	}
-	scratch, err := os.MkdirTemp("", "strake-build-")
+	scratch, err := previews.Scratch("strake-build-")
 	if err != nil {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ func printError(w io.Writer, err error) {
 	for _, one := range flatten(err) {
 		fmt.Fprintf(w, "strake: %s\n", strings.TrimRight(curtailed(harmless(one.Error())), "\n"))
 		for line := range strings.Lines(hintOf(one)) {
-			fmt.Fprintf(w, "  → %s\n", strings.TrimRight(line, "\n"))
+			fmt.Fprintf(w, "  → %s\n", harmless(strings.TrimRight(line, "\n")))
 		}
 	}
 }

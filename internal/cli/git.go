@@ -129,15 +129,21 @@ func factsOf(ctx context.Context, s Streams, dir, commit string) (commitFacts, e
 	return commitFacts{lines[0], lines[1], lines[2], lines[3]}, nil
 }
 
-// commitsBetween are the commits that one has and another one has not, the newest first and as people read them. A commit that the repository has not is an
-// error.
-func commitsBetween(ctx context.Context, s Streams, dir, before, after string) ([]string, error) {
-	list, err := gitSaid(ctx, s, dir, "-c", "log.showSignature=false", "log", "--format=%h %s (%an)", "--end-of-options", before+".."+after)
+// commitsApart are the commits that the second of two has alone and those that the first has alone, the newest first and as people read them. A commit that the
+// repository has not is an error.
+func commitsApart(ctx context.Context, s Streams, dir, before, after string) (brings, takesBack []string, err error) {
+	list, err := gitSaid(ctx, s, dir, "-c", "log.showSignature=false", "log", "--left-right", "--format=%m%h %s (%an)", "--end-of-options", before+"..."+after)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if list == "" {
-		return []string{}, nil
+	brings, takesBack = []string{}, []string{}
+	for line := range strings.Lines(list) {
+		line = strings.TrimRight(line, "\n")
+		if commit, is := strings.CutPrefix(line, "<"); is {
+			takesBack = append(takesBack, commit)
+		} else {
+			brings = append(brings, strings.TrimPrefix(line, ">"))
+		}
 	}
-	return strings.Split(list, "\n"), nil
+	return brings, takesBack, nil
 }

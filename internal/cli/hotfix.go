@@ -73,19 +73,19 @@ func (r *releasing) hotfixBase(ctx context.Context, s Streams, branch, id string
 		why = fmt.Sprintf("%s does not have what %s runs, %s: it would take that away", branch, last.Environment, release.Short(last.Commit))
 	}
 	if why != "" {
-		return "", &release.PolicyError{Why: why, Next: fmt.Sprintf("git rebase --onto %s %s %s, push it, and run strake build --push", release.Short(last.Commit), release.Short(base), branch)}
+		return "", &release.PolicyError{Why: why, Next: fmt.Sprintf("git rebase --onto %s %s %s, push it, and run strake build --push", release.Short(last.Commit), release.Short(base), compose.Word(branch))}
 	}
 	return base, nil
 }
 
 // hotfixBranch is the branch that has the commit of a hotfix, and that commit. The origin says which branches there are; without one the repository does.
 func (r *releasing) hotfixBranch(ctx context.Context, s Streams, e compose.EnvironmentSettings, name, commit string) (branch, id string, err error) {
-	remotes, err := gitSaid(ctx, s, r.dir, "remote")
+	isRemote, err := r.sources.hasOrigin(ctx, s)
 	if err != nil {
 		return "", "", err
 	}
 	where, list := "origin", ""
-	if slices.Contains(strings.Fields(remotes), where) {
+	if isRemote {
 		list, err = gitSaid(ctx, s, r.dir, "ls-remote", "--quiet", "--heads", "--", where)
 	} else {
 		where = ""

@@ -186,8 +186,8 @@ func shortened(text string, room int) string {
 	return text
 }
 
-// control is what moves the cursor or colours the text, as builds print it. Source: ECMA-48 (CSI, OSC).
-var control = regex.New("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\a\x1b]*(?:\a|\x1b\\\\)|[\x00-\x1f\x7f]")
+// control is what moves the cursor, colours the text or turns its direction, as builds print it. Source: ECMA-48 (CSI, OSC), Unicode Standard Annex 9.
+var control = regex.New("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\a\x1b]*(?:\a|\x1b\\\\)|[\x00-\x1f\x7f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 // printable is the last state of a line that a program wrote: what a carriage return overwrote is gone, control
 // sequences are too.

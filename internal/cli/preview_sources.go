@@ -26,6 +26,7 @@ type previewSources struct {
 	engine  *engine.Engine   // on which previews run
 	named   map[string]bool  // images that the default branch names, once they were asked for
 	here    *engine.Engine   // this machine's, where previews run elsewhere; nil where there is none
+	origin  *bool            // whether the repository has an origin, once that was asked
 	at      string           // the commit at which changes are taken, whatever is newest; "" for that
 }
 
@@ -44,6 +45,19 @@ func newPreviewSources(s Streams, o projectOptions, warn func(string)) (*preview
 		return nil, &compose.HintedError{Err: errors.New("there is no folder for the files of previews"), Next: "set STRAKE_CACHE_DIR"}
 	}
 	return &previewSources{streams: s, options: o, source: &previews.Source{Dir: dir, Environ: s.Environ}, dir: dir, trees: filepath.Join(cache, "previews"), warn: warn}, nil
+}
+
+// hasOrigin is whether the repository has a remote that is called origin.
+func (v *previewSources) hasOrigin(ctx context.Context, s Streams) (bool, error) {
+	if v.origin == nil {
+		remotes, err := gitSaid(ctx, s, v.dir, "remote")
+		if err != nil {
+			return false, err
+		}
+		is := isLine(remotes, "origin")
+		v.origin = &is
+	}
+	return *v.origin, nil
 }
 
 // Policy reads what the default branch says of previews.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -180,7 +179,7 @@ func (v *previewSources) namedByDefault(ctx context.Context) (named map[string]b
 	if err != nil {
 		return nil, err
 	}
-	scratch, err := os.MkdirTemp("", "strake-default-")
+	scratch, err := previews.Scratch("strake-default-")
 	if err != nil {
 		return nil, err
 	}

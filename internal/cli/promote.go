@@ -33,7 +33,8 @@ func newPromote() *cli.Command {
 		UsageText:   "strake promote prod            # what runs where prod comes from\nstrake promote dev 3f2c1ab\nstrake promote prod --dry-run\nstrake promote prod --hotfix   # of a branch that x-strake.environments.prod.hotfix names\nstrake promote prod --propose  # writes it into deploy/prod.yaml, for review",
 		Description: "0 it runs there, 1 failed, 2 wrong usage, 4 held by another, 5 the policy said no, 10 there is something to do (--dry-run), 130 interrupted",
 		Flags: append(promoteFlags(), &cli.BoolFlag{Name: "hotfix", Usage: "take the commit of a hotfix branch, which runs nowhere yet"},
-			&cli.BoolFlag{Name: "propose", Usage: "write the commit into the environment's file on a branch for review, and move nothing"}),
+			&cli.BoolFlag{Name: "propose", Usage: "write the commit into the environment's file on a branch for review, and move nothing"},
+			&cli.BoolFlag{Name: "no-deploy", Usage: "move tags alone, which is all that there is for an environment without a deploy target"}),
 		Action: func(c *cli.Context) error {
 			o, err := promoteOptionsOf(c)
 			if err != nil {
@@ -105,13 +106,18 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 		}
 	}
 	_, refused := r.approvals(ctx, s, &m)
-	commits, settings := r.printPlan(ctx, s, o, m, have)
-	if err := r.permitted(ctx, s, o, m, refused); err != nil {
+	plan := r.printPlan(ctx, s, o, m, have)
+	if err := r.permitted(ctx, s, o, &m, refused); err != nil {
 		return err
+	}
+	if !o.Yes || o.DryRun { // else it is looked at while it is claimed
+		if err := r.look(ctx, s, o, have, m); err != nil {
+			return err
+		}
 	}
 	if o.DryRun {
 		if o.JSON {
-			err = printJSON(s.Out, moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Approvals: m.Approvals, Hotfix: m.Hotfix, Commits: commits, Settings: settings})
+			err = printJSON(s.Out, plan)
 		}
 		if err != nil {
 			return err
@@ -126,12 +132,21 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 			return err
 		}
 	}
-	return r.carryOut(ctx, s, o, m)
+	return r.carryOut(ctx, s, o, m, plan)
+}
+
+// look is an error where a move could not be carried out as things are.
+func (r *releasing) look(ctx context.Context, s Streams, o promoteOptions, have release.History, m release.Move) error {
+	at, err := r.imagesOf(ctx, s, m.Environment)
+	if err != nil {
+		return err
+	}
+	return r.registry.Look(ctx, at, have, m, o.Force)
 }
 
 // carryOut moves the tags while the environment is claimed. What is moved is what was looked at and confirmed: where that is another one by then it is a
-// *release.ChangedError, and where somebody did it already nothing is left to do.
-func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, confirmed release.Move) error {
+// *release.ChangedError, and where somebody did it already nothing is left to do. plan is what was printed of it.
+func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, confirmed release.Move, plan moveDocument) error {
 	began := s.Now()
 	hold, err := r.turn(ctx, s, o, confirmed)
 	if err != nil {
@@ -139,7 +154,7 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	}
 	images, err := r.bring(ctx, s, confirmed)
 	if err != nil {
-		return err
+		return r.registry.Instead(ctx, images, nil, confirmed, err)
 	}
 	o.Commit, o.Back = confirmed.Commit, confirmed.Action == release.RolledBack // one back may be another one by then
 	var e release.Entry
@@ -148,6 +163,9 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	late := false
 	err = hold(ctx, o.Environment, func(ctx context.Context, still func(context.Context) error) error {
 		var have release.History
+		if err := r.renew(ctx, s, o); err != nil {
+			return err
+		}
 		if o.Branch != "" {
 			if is, err := r.isTip(ctx, s, o.Branch, o.Commit, o.Environment); err != nil || !is {
 				late = true
@@ -163,6 +181,9 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		if err := m.Check(confirmed); err != nil {
 			return err
 		}
+		if m.Action == release.Promoted {
+			m.Checks = confirmed.Checks
+		}
 		if _, err := r.approvals(ctx, s, &m); err != nil {
 			return err
 		}
@@ -176,8 +197,13 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	if done {
 		return r.printDone(s, o, m)
 	}
-	text := fmt.Sprintf("%s runs %s: the tag %s of %s was moved in %s; strake rollback %s takes it back", e.Environment, release.Short(e.Commit), m.Tag, plural(len(e.Images), "service"), span(s.Now().Sub(began)), e.Environment)
-	return r.printMove(s, o, moveDocument{Environment: e.Environment, Action: e.Action, Commit: e.Commit, Images: e.Images, Before: m.Before, Approvals: e.Approvals, Hotfix: e.Hotfix, Time: e.Time}, text)
+	text := fmt.Sprintf("%s runs %s: the tag %s of %s was moved in %s", e.Environment, release.Short(e.Commit), m.Tag, plural(len(e.Images), "service"), span(s.Now().Sub(began)))
+	if e.Action == release.Promoted && m.Last != nil && m.Last.Commit != e.Commit {
+		text += "; strake rollback " + e.Environment + " takes it back"
+	}
+	d := plan
+	d.Action, d.Approvals, d.Checks, d.Hotfix, d.Before, d.Time = e.Action, e.Approvals, e.Checks, e.Hotfix, m.Before, e.Time
+	return r.printMove(s, o, d, text)
 }
 
 // turn is how an environment is had while it is moved: at once, or by a build when it is its turn.
@@ -205,7 +231,7 @@ func (r *releasing) turn(ctx context.Context, s Streams, o promoteOptions, m rel
 
 // printDone says that there is nothing to move.
 func (r *releasing) printDone(s Streams, o promoteOptions, m release.Move) error {
-	d := moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images}
+	d := plannedMove(m)
 	return r.printMove(s, o, d, fmt.Sprintf("%s runs %s already; nothing to move", m.Environment, release.Short(m.Commit)))
 }
 
@@ -213,11 +239,14 @@ func (r *releasing) printDone(s Streams, o promoteOptions, m release.Move) error
 func (r *releasing) move(ctx context.Context, s Streams, o promoteOptions) (m release.Move, have release.History, err error) {
 	m, have, err = r.planned(ctx, s, o)
 	e := r.environments[o.Environment]
-	if err != nil || e.File == "" {
+	if err != nil || e.File == "" || o.Propose {
 		return m, have, err
 	}
 	m.Wish, _, err = r.wish(ctx, s, o.Environment, o.WishAt)
 	if o.Back || o.Hotfix { // which go whatever it says
+		if err != nil && m.Last != nil { // as far as that is known
+			m.Wish = m.Last.Wish
+		}
 		return m, have, nil
 	}
 	return m, have, cmp.Or(err, m.CheckWish(e.File))
@@ -236,7 +265,7 @@ func (r *releasing) planned(ctx context.Context, s Streams, o promoteOptions) (m
 	if err != nil {
 		return m, nil, err
 	}
-	if have, err = r.registry.History(ctx, o.Environment, enoughFor(commit, follows)); err != nil {
+	if have, err = r.registry.History(ctx, o.Environment, enoughFor(commit, follows, recent)); err != nil {
 		return m, nil, err
 	}
 	if follows && have.IsFormer(commit) {
@@ -252,7 +281,7 @@ func (r *releasing) planned(ctx context.Context, s Streams, o promoteOptions) (m
 		e.From = "" // which it goes past
 	}
 	if e.From != "" {
-		if from, err = r.registry.History(ctx, e.From, enoughFor(commit, e.Branch != "" || e.Remote != "" || e.File != "")); err != nil {
+		if from, err = r.registry.History(ctx, e.From, enoughFor(commit, e.Branch != "" || e.Remote != "" || e.File != "", 0)); err != nil {
 			return m, nil, err
 		}
 	}
@@ -283,10 +312,11 @@ func (r *releasing) planned(ctx context.Context, s Streams, o promoteOptions) (m
 	return m, have, err
 }
 
-// enoughFor is how far a ledger is read for a promotion: to the last release, and where git says which commit it is, to where that may have run before.
-func enoughFor(commit string, follows bool) func(release.History) bool {
+// enoughFor is how far a ledger is read for a promotion: to the last release, and where git says which commit it is, to where that ran before, or to the most
+// entries that are looked through for it, 0 for all.
+func enoughFor(commit string, follows bool, most int) func(release.History) bool {
 	return func(h release.History) bool {
-		isThere := !follows || len(h) >= recent || slices.ContainsFunc(h, func(e release.Entry) bool { return e.Done && strings.HasPrefix(e.Commit, commit) })
+		isThere := !follows || most > 0 && len(h) >= most || slices.ContainsFunc(h, func(e release.Entry) bool { return e.Done && strings.HasPrefix(e.Commit, commit) })
 		return h.Tells(nil) && isThere
 	}
 }

@@ -23,45 +23,61 @@ func seenByChecks() []string {
 	return []string{"PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "TERM"}
 }
 
-// check runs the checks of an environment in a clean work tree of a commit. One that fails is a *release.PolicyError with its last lines.
-func (r *releasing) check(ctx context.Context, s Streams, o promoteOptions, commit string) (err error) {
+// check runs the checks of an environment in a clean work tree of a commit, and returns them. One that fails is a *release.PolicyError with its last lines. What
+// they print is kept in the cache folder.
+func (r *releasing) check(ctx context.Context, s Streams, o promoteOptions, commit string) (passed []release.Check, err error) {
 	e, err := r.environment(o.Environment)
 	if err != nil || len(e.Checks) == 0 || o.Back { // what ran there has passed them
-		return err
+		return nil, err
 	}
-	root, err := os.MkdirTemp("", "strake-check-")
+	root, err := previews.Scratch("strake-check-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, previews.Remove(root)) }()
 	prefix, err := r.source.Prefix(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := r.source.Extract(ctx, commit, filepath.Join(root, "tree"), nil); err != nil {
-		return err
+		return nil, err
 	}
 	home := filepath.Join(root, "home") // the real one has keys and passwords
 	if err := os.Mkdir(home, 0o700); err != nil {
-		return err
+		return nil, err
 	}
-	for _, check := range e.Checks {
+	for i, check := range e.Checks {
 		fmt.Fprintf(s.Err, "checking: %s\n", check)
 		began := s.Now()
 		out, err := runCheck(ctx, s, filepath.Join(root, "tree", filepath.FromSlash(prefix)), home, check)
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
+		kept := r.keepOutput(fmt.Sprintf("%s-%s-%d.log", o.Environment, commit, i+1), check, out)
 		if err != nil {
 			refused := &release.PolicyError{Why: fmt.Sprintf("the check %q of %s fails at %s after %s: %v", check, o.Environment, release.Short(commit), span(s.Now().Sub(began)), err),
 				Next: "git checkout " + release.Short(commit) + " and run it there"}
-			return &reportedError{refused, []section{{"its last lines", out}}}
+			if kept != "" {
+				refused.Next = "what it printed is in " + kept + "\n" + refused.Next
+			}
+			lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
+			return nil, &reportedError{refused, []section{{"its last lines", strings.Join(lines[max(0, len(lines)-keptLines):], "\n")}}}
 		}
+		passed = append(passed, release.Check{Command: check, Took: s.Now().Sub(began)})
 	}
-	return nil
+	return passed, nil
 }
 
-// runCheck runs a command in a folder, with a home of its own, and returns its last lines. What it started ends with it.
+// keepOutput writes what a check printed into the cache folder, and returns the file; "" where that cannot be.
+func (r *releasing) keepOutput(name, check, out string) string {
+	dir := filepath.Join(r.cache, "checks", r.project)
+	if r.cache == "" || os.MkdirAll(dir, 0o700) != nil || os.WriteFile(filepath.Join(dir, name), []byte("$ "+check+"\n"+out), 0o600) != nil {
+		return ""
+	}
+	return filepath.Join(dir, name)
+}
+
+// runCheck runs a command in a folder, with a home of its own, and returns the end of what it prints. What it started ends with it.
 func runCheck(ctx context.Context, s Streams, dir, home, check string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkPatience, fmt.Errorf("it took more than %s", checkPatience))
 	defer cancel()
@@ -85,8 +101,7 @@ func runCheck(ctx context.Context, s Streams, dir, home, check string) (string, 
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
-	lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-keptLines):], "\n"), err
+	return string(out), err
 }
 
 // tail is the end of what is written to it.

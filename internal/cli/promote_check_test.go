@@ -14,10 +14,10 @@ import (
 func TestRunCheck_SeesNoHomeAndEndsWithWhatItStarted(t *testing.T) {
 	s := Streams{Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=/root", "TOKEN=secret"}, Now: time.Now}
 	dir, home := t.TempDir(), t.TempDir()
-	if out, err := runCheck(t.Context(), s, dir, home, `echo "$HOME $TOKEN"; exit 3`); err == nil || out != home+" " {
+	if out, err := runCheck(t.Context(), s, dir, home, `echo "$HOME $TOKEN"; exit 3`); err == nil || out != home+" \n" {
 		t.Errorf("a check sees %q (%v), want a home of its own and no variable that may be secret", out, err)
 	}
-	if out, err := runCheck(t.Context(), s, dir, home, `head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end`); err != nil || !strings.HasSuffix(out, "end") || len(out) > 3*longestTail {
+	if out, err := runCheck(t.Context(), s, dir, home, `head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end`); err != nil || !strings.HasSuffix(out, "end\n") || len(out) > 3*longestTail {
 		t.Errorf("of a check that prints much %d bytes are kept (%v)", len(out), err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -55,10 +55,26 @@ func TestGit_OfCommitsWithoutASubjectAndUnknownOnes(t *testing.T) {
 	if err != nil || f.Subject != "" || f.Author != "a@example.org" || len(f.ID) != 40 {
 		t.Errorf("factsOf = %+v, %v", f, err)
 	}
-	if list, err := commitsBetween(t.Context(), s, dir, f.ID, f.ID); err != nil || list == nil || len(list) != 0 {
-		t.Errorf("commitsBetween a commit and itself = %#v, %v, want none", list, err)
+	if more, less, err := commitsApart(t.Context(), s, dir, f.ID, f.ID); err != nil || more == nil || len(more) != 0 || less == nil || len(less) != 0 {
+		t.Errorf("commitsApart of a commit and itself = %#v, %#v, %v, want none", more, less, err)
 	}
-	if list, err := commitsBetween(t.Context(), s, dir, strings.Repeat("a", 40), f.ID); err == nil || list != nil {
-		t.Errorf("commitsBetween one that is not there = %v, %v, want an error", list, err)
+	if more, less, err := commitsApart(t.Context(), s, dir, strings.Repeat("a", 40), f.ID); err == nil || more != nil || less != nil {
+		t.Errorf("commitsApart of one that is not there = %v, %v, %v, want an error", more, less, err)
+	}
+	sides := []string{"one", "two"}
+	for i, name := range sides {
+		for _, args := range [][]string{{"checkout", "-q", "--detach", f.ID}, {"-c", "user.name=ada", "-c", "user.email=a@example.org", "commit", "-q", "--allow-empty", "-m", "> " + name}} {
+			if _, err := gitSaid(t.Context(), s, dir, args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		facts, err := factsOf(t.Context(), s, dir, "HEAD")
+		if sides[i] = facts.ID; err != nil {
+			t.Fatal(err)
+		}
+	}
+	more, less, err := commitsApart(t.Context(), s, dir, sides[0], sides[1])
+	if err != nil || len(more) != 1 || !strings.HasSuffix(more[0], " > two (ada)") || len(less) != 1 || !strings.HasSuffix(less[0], " > one (ada)") {
+		t.Errorf("commitsApart of two sides = %q, %q, %v", more, less, err)
 	}
 }

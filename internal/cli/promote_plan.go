@@ -17,10 +17,17 @@ type moveDocument struct {
 	Images      map[string]string  `json:"images"`
 	Before      map[string]string  `json:"before,omitempty"`
 	Approvals   []release.Approval `json:"approvals,omitempty"`
+	Checks      []release.Check    `json:"checks,omitempty"`
 	Hotfix      *release.Hotfix    `json:"hotfix,omitempty"`
-	Commits     []string           `json:"commits"`       // that a move would bring or take back; null where that is not known
+	Brings      []string           `json:"brings"`        // commits that what runs has not; null where that is not known
+	TakesBack   []string           `json:"takesBack"`     // commits that what runs has and it has not: a rollback's, and those of a promotion that goes aside
 	Settings    []settingChange    `json:"settings"`      // of the compose files that it would change; null where that is not known
 	Time        time.Time          `json:"time,omitzero"` // when it was done
+}
+
+// plannedMove is a move, without what git says of it.
+func plannedMove(m release.Move) moveDocument {
+	return moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Approvals: m.Approvals, Checks: m.Checks, Hotfix: m.Hotfix}
 }
 
 // printMove says what came of a move.
@@ -35,8 +42,10 @@ func (r *releasing) printMove(s Streams, o promoteOptions, d moveDocument, text 
 // mostCommits is how many commits a plan lists.
 const mostCommits = 20
 
-// printPlan says what a move would do, and returns the commits that it brings or takes back, and the settings that it changes; nil where git does not know them.
-func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, m release.Move, have release.History) (commits []string, settings []settingChange) {
+// printPlan says what a move would do, and returns that with the commits that it brings and takes back, and the settings that it changes; nil where git does
+// not know them.
+func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, m release.Move, have release.History) moveDocument {
+	d := plannedMove(m)
 	to := s.Out
 	if o.JSON || !o.DryRun {
 		to = s.Err
@@ -60,26 +69,32 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 	if len(m.Approvals) > 0 {
 		fmt.Fprintf(to, "approved by %s\n", approvedBy(m.Approvals))
 	}
-	switch {
-	case !ok:
-		return nil, nil
-	case m.Action == release.RolledBack:
-		commits = printCommits(ctx, s, to, r.dir, "takes back", m.Commit, last.Commit)
-	default:
-		commits = printCommits(ctx, s, to, r.dir, "brings", last.Commit, m.Commit)
+	if !ok {
+		return d
 	}
-	settings, err := r.settings(ctx, s, o.Project, last.Commit, m.Commit)
-	printSettings(to, settings, err)
-	return commits, settings
+	var err error
+	d.Brings, d.TakesBack = printChange(ctx, s, to, r.dir, last.Commit, m.Commit)
+	d.Settings, err = r.settings(ctx, s, o.Project, last.Commit, m.Commit)
+	printSettings(to, d.Settings, err)
+	return d
 }
 
-// printCommits lists the commits that one has and another one has not, and returns them; nil where git does not know them.
-func printCommits(ctx context.Context, s Streams, to io.Writer, dir, verb, before, after string) []string {
-	commits, err := commitsBetween(ctx, s, dir, before, after)
-	switch {
-	case err != nil:
-		fmt.Fprintf(to, "%s ? commits: %v\n", verb, err)
-	case len(commits) > 0:
+// printChange lists the commits that one commit has and another one has not, and returns them; nil where git does not know them. What is taken back is told of
+// a promotion too: it may leave a hotfix behind.
+func printChange(ctx context.Context, s Streams, to io.Writer, dir, before, after string) (brings, takesBack []string) {
+	brings, takesBack, err := commitsApart(ctx, s, dir, before, after)
+	if err != nil {
+		fmt.Fprintf(to, "which commits are between is not known: %v\n  → git fetch origin %s brings them, and git fetch --unshallow what was before\n", err, after)
+		return nil, nil
+	}
+	printCommits(to, "brings", brings)
+	printCommits(to, "takes back", takesBack)
+	return brings, takesBack
+}
+
+// printCommits lists commits; none is not said.
+func printCommits(to io.Writer, verb string, commits []string) {
+	if len(commits) > 0 {
 		fmt.Fprintf(to, "%s %s:\n", verb, plural(len(commits), "commit"))
 	}
 	for _, c := range commits[:min(len(commits), mostCommits)] {
@@ -88,5 +103,4 @@ func printCommits(ctx context.Context, s Streams, to io.Writer, dir, verb, befor
 	if more := len(commits) - mostCommits; more > 0 {
 		fmt.Fprintf(to, "  and %d more\n", more)
 	}
-	return commits
 }

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/release"
+	"github.com/strake-dev/strake/previews"
 )
 
 // proposal is what promote --propose --json prints. Its names are stable.
@@ -68,7 +68,7 @@ func propose(ctx context.Context, s Streams, o promoteOptions) error {
 
 // proposed is the move that a proposal is of: what promote would do but for the file, how long it has run, and approvals, which come after it.
 func (r *releasing) proposed(ctx context.Context, s Streams, o promoteOptions, e compose.EnvironmentSettings) (release.Move, release.History, error) {
-	e.File, e.Soak, e.Approvals = "", 0, nil
+	e.Soak, e.Approvals = 0, nil
 	policy := *r
 	policy.environments = map[string]compose.EnvironmentSettings{}
 	for name, other := range r.environments {
@@ -80,7 +80,13 @@ func (r *releasing) proposed(ctx context.Context, s Streams, o promoteOptions, e
 		if err != nil {
 			return release.Move{}, nil, err
 		}
-		if full, err := commitNamed(ctx, s, r.dir, o.Commit); err == nil && h.IsFormer(full) {
+		full, err := commitNamed(ctx, s, r.dir, o.Commit)
+		last, has := h.Last()
+		switch {
+		case err != nil: // the registry may know it
+		case has && last.Commit == full: // what it was put on by a hotfix or a rollback
+			return release.Move{Environment: o.Environment, Tag: e.Tag, Action: last.Action, Commit: full, Subject: last.Subject, Images: last.Images, Before: last.Images, Last: &last}, h, nil
+		case h.IsFormer(full):
 			o.Commit, o.Back = full, true // a proposal to go back
 		}
 	}
@@ -98,12 +104,11 @@ func (p proposal) print(s Streams, o promoteOptions, text string) error {
 // pushProposal makes the commit of a proposal on top of the default branch, and its branch at the origin; without an origin it is one of this repository. One
 // that is there already and says the same stays.
 func (r *releasing) pushProposal(ctx context.Context, s Streams, p proposal, m release.Move, text []byte) (where string, err error) {
-	remotes, err := gitSaid(ctx, s, r.dir, "remote")
+	isRemote, err := r.sources.hasOrigin(ctx, s)
 	if err != nil {
 		return "", err
 	}
-	ref := "refs/heads/" + p.Branch
-	isRemote, there := slices.Contains(strings.Fields(remotes), "origin"), ""
+	ref, there := "refs/heads/"+p.Branch, ""
 	if isRemote {
 		where = " of origin"
 		refs, err := remoteRefs(ctx, s, r.dir, "origin", ref)
@@ -164,7 +169,7 @@ func (r *releasing) proposedOn(ctx context.Context, s Streams, p proposal, end s
 
 // commitProposal makes the commit. The index of the checkout has no part in it.
 func (r *releasing) commitProposal(ctx context.Context, s Streams, p proposal, m release.Move, text []byte) (id string, err error) {
-	temp, err := os.MkdirTemp("", "strake-propose-")
+	temp, err := previews.Scratch("strake-propose-")
 	if err != nil {
 		return "", err
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"reflect"
 	"strings"
 
 	"github.com/strake-dev/strake/compose"
@@ -20,8 +20,11 @@ type releasing struct {
 	images       map[string]*release.Registry // of environments, for imagesOf
 	built        []string                     // services, as the default branch has them
 	source       *previews.Source
-	policy       string // the commit of the default branch that they are read from
+	policy       string          // the commit of the default branch that they are read from
+	main         previews.Commit // of the default branch, as this repository knew it
 	dir          string
+	cache        string // where what checks print is kept; "" for nowhere
+	sources      *previewSources
 }
 
 // beginReleasing reads the policy of the project's default branch. Nothing is asked of the registry yet. acts is for commands that the policy may refuse: it is
@@ -38,6 +41,7 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions, acts bool)
 	if err != nil {
 		return nil, err
 	}
+	main := at
 	if acts { // which environments ask for what is decided there too, and this repository need not know it yet
 		if at, err = latest(ctx, s, sources, at); err != nil {
 			return nil, &compose.HintedError{Err: fmt.Errorf("read the policy of releases as it is by now: %w", err), Next: "run it again where git fetch origin works; git remote set-head origin --auto finds a default branch that has another name by now"}
@@ -59,7 +63,7 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions, acts bool)
 	if p.Settings.Registry == "" {
 		return nil, &compose.HintedError{Err: fmt.Errorf("x-strake.registry of %s names no registry for the images of releases", at.From), Next: "write one such as registry: ghcr.io/acme/shop into the compose file of the default branch"}
 	}
-	r := &releasing{project: p.Name, environments: p.Settings.Environments, source: sources.source, policy: at.ID, dir: sources.dir}
+	r := &releasing{project: p.Name, environments: p.Settings.Environments, source: sources.source, policy: at.ID, dir: sources.dir, cache: cacheDir(s), sources: sources, main: main}
 	if r.built, err = withBuild(p, nil, true); err != nil {
 		return nil, err
 	}
@@ -79,24 +83,51 @@ func wantsLatest(p *compose.Project) bool {
 
 // latest is the default branch as the origin has it by now; without an origin as this repository has it.
 func latest(ctx context.Context, s Streams, sources *previewSources, known previews.Commit) (previews.Commit, error) {
-	remotes, err := gitSaid(ctx, s, sources.dir, "remote")
-	if err != nil || !isLine(remotes, "origin") {
+	if is, err := sources.hasOrigin(ctx, s); err != nil || !is {
 		return known, err
 	}
 	name, err := branchOf(ctx, s, sources.dir, known.From)
 	if err != nil {
 		return known, err
 	}
-	now, warning, err := sources.source.Resolve(ctx, previews.Change{Branch: name})
-	switch {
-	case err != nil:
+	now, err := sources.branchEnd(ctx, s, name)
+	if err != nil {
 		return known, err
-	case warning != "":
-		return known, errors.New(warning)
-	case !strings.HasSuffix(now.From, " of origin"):
-		return known, fmt.Errorf("origin has no branch %s", name)
 	}
 	return now, nil
+}
+
+// branchEnd is where a branch ends, at the origin if there is one: what this repository has of it may be of yesterday.
+func (v *previewSources) branchEnd(ctx context.Context, s Streams, branch string) (previews.Commit, error) {
+	end, warning, err := v.source.Resolve(ctx, previews.Change{Branch: branch})
+	is, originErr := v.hasOrigin(ctx, s)
+	switch {
+	case err != nil, originErr != nil:
+		return end, errors.Join(err, originErr)
+	case warning != "": // it could not be asked
+		return end, errors.New(strings.ReplaceAll(warning, ", so that the repository's own is taken", ""))
+	case is && !strings.HasSuffix(end.From, " of origin"):
+		return end, &compose.HintedError{Err: fmt.Errorf("origin has no branch %s", branch), Next: "git push origin " + compose.Word(branch)}
+	}
+	return end, nil
+}
+
+// renew reads the policy as the origin has it by now, where it went on while somebody was asked and others were waited for: who may approve what counts as it
+// is. That an environment itself has other settings by then is compose.ErrHeld, as those were not what was confirmed.
+func (r *releasing) renew(ctx context.Context, s Streams, o promoteOptions) error {
+	now, err := latest(ctx, s, r.sources, r.main)
+	if err != nil || now.ID == r.policy {
+		return err
+	}
+	again, err := beginReleasing(ctx, s, o.Project, true)
+	if err != nil {
+		return err
+	}
+	if again.registry.Path != r.registry.Path || !reflect.DeepEqual(again.environments[o.Environment], r.environments[o.Environment]) {
+		return &compose.HintedError{Err: fmt.Errorf("what the default branch says of %s was changed meanwhile: %w", o.Environment, compose.ErrHeld), Next: "nothing was moved; run it again"}
+	}
+	r.policy = again.policy
+	return nil
 }
 
 // branchOf is the name of the branch that a reference leads to, which may be the HEAD of a remote.
@@ -146,8 +177,8 @@ func (r *releasing) build(ctx context.Context, commit string) (release.Build, er
 // claims are how a move is had by one at a time.
 func (r *releasing) claims(ctx context.Context, s Streams, command string) (release.Claims, error) {
 	c := release.Claims{Registry: r.registry, Owner: owner(s, command), Alive: isAlive, Now: s.Now, Git: func(ctx context.Context, args ...string) (string, error) { return gitSaid(ctx, s, r.dir, args...) }}
-	remotes, err := c.Git(ctx, "remote")
-	if slices.Contains(strings.Fields(remotes), "origin") {
+	is, err := r.sources.hasOrigin(ctx, s)
+	if is {
 		c.Remote = "origin"
 	}
 	return c, err

@@ -69,7 +69,7 @@ func (c checkout) commit(file, text string) string {
 // releasing is what commands know of it, whose policy is the end of main.
 func (c checkout) releasing(environments map[string]compose.EnvironmentSettings) *releasing {
 	c.t.Helper()
-	return &releasing{environments: environments, source: &previews.Source{Dir: c.dir, Environ: c.s.Environ}, dir: c.dir, policy: c.git("rev-parse", "main")}
+	return &releasing{environments: environments, source: &previews.Source{Dir: c.dir, Environ: c.s.Environ}, sources: &previewSources{dir: c.dir}, dir: c.dir, policy: c.git("rev-parse", "main")}
 }
 
 // runs is the history of an environment that runs a commit.

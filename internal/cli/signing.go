@@ -14,6 +14,7 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/release"
+	"github.com/strake-dev/strake/previews"
 )
 
 // signingKey is a key of SSH with which somebody signs.
@@ -85,7 +86,7 @@ func keysOf(ctx context.Context, s Streams, command string, args ...string) (key
 // sign is a signature of OpenSSH for approvals, made as git has its own made: with keys in files, in agents and on tokens, and passwords asked for on the
 // terminal. Source: ssh-keygen(1), -Y sign; git-config(1), gpg.ssh.program.
 func (k signingKey) sign(ctx context.Context, s Streams, dir string, text []byte) (signature []byte, err error) {
-	temp, err := os.MkdirTemp("", "strake-sign-")
+	temp, err := previews.Scratch("strake-sign-")
 	if err != nil {
 		return nil, err
 	}

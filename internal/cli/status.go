@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,30 +16,37 @@ import (
 
 func newStatus() *cli.Command {
 	return &cli.Command{
-		Name: "status", Usage: "Say what each environment runs, since when, and what is next.",
-		UsageText:   "strake status\nstrake status --long    # every commit that is next, and every service\nstrake status --json",
+		Name: "status", Usage: "Say what each environment runs, since when, and what is next.", ArgsUsage: "[environment ...]",
+		UsageText:   "strake status\nstrake status prod\nstrake status --long    # every commit that is next, and every service\nstrake status --json",
 		Description: "0 told, 1 failed, 2 wrong usage, 130 interrupted",
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "long", Usage: "list every commit that is next, and every service"}, jsonFlag()},
 		Action: func(c *cli.Context) error {
-			return status(c.Context, streamsOf(c), projectOptionsOf(c), c.Bool("long"), c.Bool("json"))
+			return status(c.Context, streamsOf(c), projectOptionsOf(c), c.Args().Slice(), c.Bool("long"), c.Bool("json"))
 		},
 	}
 }
 
 // environmentStatus is what status says of an environment. Its JSON names are stable.
 type environmentStatus struct {
-	Environment string          `json:"environment"`
-	Tag         string          `json:"tag"`
-	Release     *release.Entry  `json:"release"` // null: none, or a move is begun and not done
-	Begun       *release.Entry  `json:"begun"`   // which is not done
-	Services    []serviceStatus `json:"services"`
-	From        string          `json:"from"`              // the environment that it comes from; "" for the default branch
-	Next        []string        `json:"next"`              // commits of where it comes from that it has not; null where that is not known
-	Offered     string          `json:"offered,omitempty"` // the commit that a promotion would take, where it is another one
-	Missing     []release.Lack  `json:"missing"`           // approvals that it lacks
-	Debts       []release.Debt  `json:"debts"`             // fixes that the default branch does not have
-	Wish        *wishStatus     `json:"wish,omitempty"`    // where the environment's file says something else than it runs
-	Back        int             `json:"back"`              // how many releases it can go back to whose images are kept
+	Environment string             `json:"environment"`
+	Tag         string             `json:"tag"`
+	Release     *release.Entry     `json:"release"` // null: none, or a move is begun and not done
+	Begun       *release.Entry     `json:"begun"`   // which is not done
+	Services    []serviceStatus    `json:"services"`
+	From        string             `json:"from"`              // the environment that it comes from; "" for the default branch
+	Next        []string           `json:"next"`              // commits of what is offered to it that it has not; null where that is not known
+	TakesBack   []string           `json:"takesBack"`         // commits that it has and what is offered has not
+	Offered     string             `json:"offered,omitempty"` // the commit that a promotion would take, where it is another one
+	Ripe        time.Time          `json:"ripe,omitzero"`     // when that has run for long enough where it comes from, where it has not yet
+	Given       []release.Approval `json:"given"`             // approvals that it has
+	Missing     []release.Lack     `json:"missing"`           // approvals that it lacks
+	Debts       []release.Debt     `json:"debts"`             // fixes that the default branch does not have
+	Wish        *wishStatus        `json:"wish,omitempty"`    // where the environment's file says something else than it runs
+	Back        int                `json:"back"`              // how many releases it can go back to whose images are kept
+	Moved       []string           `json:"moved"`             // services whose tag is on another image than the ledger says: somebody moved it by hand
+	Broken      string             `json:"broken,omitempty"`  // why its ledger does not tell what it runs
+
+	offers string // what it is that has Offered, for people
 }
 
 // serviceStatus is what an environment runs of a service. Its JSON names are stable.
@@ -61,8 +67,8 @@ type wishStatus struct {
 	Left   bool   `json:"left"` // a hotfix or a rollback took the environment from it, and promote does not undo that
 }
 
-// status prints what each environment runs.
-func status(ctx context.Context, s Streams, o projectOptions, long, asJSON bool) error {
+// status prints what the environments that are named run, or all.
+func status(ctx context.Context, s Streams, o projectOptions, only []string, long, asJSON bool) error {
 	r, err := beginReleasing(ctx, s, o, false)
 	if err != nil {
 		return err
@@ -72,8 +78,17 @@ func status(ctx context.Context, s Streams, o projectOptions, long, asJSON bool)
 		_, err := r.environment("")
 		return err
 	}
+	for _, name := range only {
+		if _, err := r.environment(name); err != nil {
+			return err
+		}
+	}
+	if len(only) > 0 {
+		names = slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(only, name) && !r.isSource(only, name) })
+	}
 	ledgers := map[string]release.History{}
 	var all []environmentStatus
+	var bad error
 	for _, name := range names {
 		h, err := r.registry.History(ctx, name, nil)
 		var broken *release.BrokenError
@@ -81,14 +96,20 @@ func status(ctx context.Context, s Streams, o projectOptions, long, asJSON bool)
 			fmt.Fprintf(s.Err, "warning: %v\n", err)
 			err = nil
 		}
-		if err != nil {
+		if err != nil && !errors.As(err, &broken) {
 			return err
 		}
-		ledgers[name] = h
-		all = append(all, r.statusOf(ctx, s, name, ledgers))
+		if ledgers[name] = h; len(only) > 0 && !slices.Contains(only, name) { // it is read for those that come from it
+			continue
+		}
+		st := r.statusOf(ctx, s, name, ledgers)
+		if err != nil { // the others have ledgers of their own
+			st.Broken, bad = err.Error(), errors.Join(bad, err)
+		}
+		all = append(all, st)
 	}
 	if asJSON {
-		return printJSON(s.Out, all)
+		return errors.Join(printJSON(s.Out, all), bad)
 	}
 	for i, e := range all {
 		if i > 0 {
@@ -98,80 +119,12 @@ func status(ctx context.Context, s Streams, o projectOptions, long, asJSON bool)
 			return err
 		}
 	}
-	return nil
+	return bad
 }
 
-// statusOf is what the ledgers say of an environment.
-func (r *releasing) statusOf(ctx context.Context, s Streams, name string, ledgers map[string]release.History) environmentStatus {
-	e := r.environments[name]
-	h := ledgers[name]
-	st := environmentStatus{Environment: name, Tag: e.Tag, From: e.From, Services: []serviceStatus{}, Debts: append([]release.Debt{}, r.debts(ctx, s, h)...), Missing: []release.Lack{}}
-	if current, ok := h.Current(); ok {
-		st.Release = &current
-	}
-	if begun, ok := h.Begun(); ok {
-		st.Begun = &begun
-	}
-	arrivals := h.Arrivals()
-	for _, service := range slices.Sorted(maps.Keys(arrivals)) {
-		a := arrivals[service]
-		st.Services = append(st.Services, serviceStatus{service, a.Images[service], a.Commit, a.Subject, a.Time, a.Actor})
-	}
-	st.Back = len(h.Back())
-	offered := ""
-	if e.From == "" {
-		if at, err := r.source.DefaultBranch(ctx); err == nil {
-			offered = at.ID
-		}
-	} else if runs, is := ledgers[e.From].Current(); is {
-		offered = runs.Commit
-	}
-	last, ok := h.Last()
-	if ok && offered != "" {
-		st.Next, _ = commitsBetween(ctx, s, r.dir, last.Commit, offered) // a commit that the repository has not is none that is known
-	}
-	if e.File != "" {
-		wish, where, err := r.wish(ctx, s, name, "")
-		var policy *release.PolicyError
-		if err != nil && !errors.As(err, &policy) { // there is no such file yet
-			fmt.Fprintf(s.Err, "warning: %v\n", err)
-		}
-		if offered = wish; wish != "" && wish != last.Commit {
-			st.Wish = &wishStatus{where, wish, release.IsLeft(&last, wish)}
-		}
-	}
-	if offered != "" && offered != last.Commit {
-		st.Offered = offered
-		if err := r.missing(ctx, s, &st, last, ok); err != nil {
-			fmt.Fprintf(s.Err, "warning: which approvals %s lacks is not known: %v\n", name, err)
-		}
-	}
-	return st
-}
-
-// missing writes down which approvals what is offered to an environment lacks.
-func (r *releasing) missing(ctx context.Context, s Streams, st *environmentStatus, last release.Entry, has bool) error {
-	if len(r.environments[st.Environment].Approvals) == 0 {
-		return nil
-	}
-	built, err := r.registry.Build(ctx, st.Offered)
-	if errors.Is(err, release.ErrAbsent) { // which is not built yet
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var before *release.Entry
-	if has {
-		before = &last
-	}
-	b, err := r.ballot(ctx, s, st.Environment, built.Commit, built.Images, before)
-	if err != nil {
-		return err
-	}
-	t, err := r.count(ctx, b)
-	st.Missing = append(st.Missing, t.Lacks...)
-	return err
+// isSource is whether one of these environments comes from another one.
+func (r *releasing) isSource(of []string, name string) bool {
+	return slices.ContainsFunc(of, func(other string) bool { return r.environments[other].From == name })
 }
 
 // How many commits that are next are named.
@@ -201,10 +154,21 @@ func (e environmentStatus) text(now time.Time, long bool) string {
 	case e.Begun != nil:
 		say("%s is incomplete: %s of %s was begun %s ago by %s", e.Environment, e.Begun.Action, called(e.Begun.Subject, e.Begun.Commit), roughly(now.Sub(e.Begun.Time)), harmless(e.Begun.Actor))
 		say("  run %s", e.Begun.Command())
+	case e.Broken != "":
+		say("what %s runs is not known: %s", e.Environment, harmless(e.Broken))
+		return b.String()
+	case len(e.Moved) > 0:
+		say("%s has no ledger, and its tag %s of %s is on images: somebody put it there, or removed the ledger", e.Environment, e.Tag, strings.Join(e.Moved, ", "))
 	default:
 		say("%s runs nothing yet", e.Environment)
 	}
+	if e.Release != nil && len(e.Moved) > 0 {
+		say("  its tag %s of %s is on other images than those: somebody moved it by hand, and %s --force puts it back", e.Tag, strings.Join(e.Moved, ", "), e.Release.Command())
+	}
 	e.sayNext(say, long)
+	if len(e.Given) > 0 {
+		say("  %s is approved by %s", release.Short(e.Offered), approvedBy(e.Given))
+	}
 	for _, l := range e.Missing {
 		say("  it lacks %s: strake approve %s %s --as %s", l, e.Environment, release.Short(e.Offered), l.Role)
 	}
@@ -229,28 +193,36 @@ func (e environmentStatus) text(now time.Time, long bool) string {
 
 // sayNext says which commits are next.
 func (e environmentStatus) sayNext(say func(format string, args ...any), long bool) {
-	from := "the default branch has"
-	if e.From != "" {
-		from = e.From + " runs"
-	}
-	switch {
-	case e.Next == nil && e.Offered != "":
-		say("  next: what %s, %s", from, release.Short(e.Offered))
-	case e.Next == nil:
-		say("  next: not known")
-	case len(e.Next) == 0:
-		say("  next: nothing, it has all that %s", from)
-	default:
-		say("  next: %s that %s", plural(len(e.Next), "commit"), from)
-		shown := e.Next
+	list := func(commits []string) {
+		shown := commits
 		if !long {
 			shown = shown[:min(len(shown), mostNext)]
 		}
 		for _, c := range shown {
 			say("    %s", harmless(c))
 		}
-		if more := len(e.Next) - len(shown); more > 0 {
+		if more := len(commits) - len(shown); more > 0 {
 			say("    and %d more: strake status --long", more)
 		}
+	}
+	switch {
+	case e.Next == nil && e.Offered != "":
+		say("  next: what %s, %s", e.offers, release.Short(e.Offered))
+	case e.Next == nil:
+		say("  next: not known")
+	case len(e.Next) == 0 && len(e.TakesBack) == 0:
+		say("  next: nothing, it has all that %s", e.offers)
+	case len(e.Next) == 0:
+		say("  next: nothing that it has not; what %s is behind it", e.offers)
+	default:
+		say("  next: %s that %s", plural(len(e.Next), "commit"), e.offers)
+		list(e.Next)
+	}
+	if len(e.TakesBack) > 0 && e.Offered != "" {
+		say("  to promote that takes back %s:", plural(len(e.TakesBack), "commit"))
+		list(e.TakesBack)
+	}
+	if !e.Ripe.IsZero() {
+		say("  it may be promoted at %s", e.Ripe.Local().Format("2006-01-02 15:04"))
 	}
 }

@@ -15,20 +15,22 @@ func stakeholders(now time.Time) []environmentStatus {
 		return &release.Entry{Commit: commit(c), Subject: subject, Actor: "ada@example.org", Action: release.Promoted, Time: now.Add(-ago), Done: true}
 	}
 	approved := entry("b", "Charge in euros", 49*time.Hour)
-	approved.Environment, approved.Approvals = "prod", []release.Approval{{Role: "devops", Who: "cyn"}, {Role: "lead", Who: "bob"}}
+	approved.Environment, approved.Action, approved.Approvals = "prod", release.RolledBack, []release.Approval{{Role: "devops", Who: "cyn"}, {Role: "lead", Who: "bob"}}
 	begun := entry("c", "Round up", time.Minute)
 	begun.Environment, begun.Done = "far", false
 	services := []serviceStatus{{Service: "api", Commit: commit("a"), Subject: "First", Since: now.Add(-99 * time.Hour), By: "eve@example.org"}, {Service: "web", Commit: commit("b"), Subject: "Charge in euros", Since: now.Add(-49 * time.Hour), By: "ada@example.org"}}
 	commits := []string{"ccccccc Round up (Ada)", "ddddddd Add a map (Bob)", "eeeeeee Tidy (Bob)", "fffffff Rename (Cyn)"}
 	return []environmentStatus{
-		{Environment: "dev", Release: entry("c", "Round up", 2*time.Hour), Next: []string{}, Back: 1},
-		{Environment: "prod", From: "dev", Release: approved, Services: services, Next: commits, Offered: commit("c"), Back: 4,
+		{Environment: "dev", Release: entry("c", "Round up", 2*time.Hour), Next: []string{}, Back: 1, offers: "the default branch has"},
+		{Environment: "prod", Tag: "release", From: "dev", Release: approved, Services: services, Next: commits, TakesBack: commits[3:], Offered: commit("c"), Back: 4, offers: "dev runs", Ripe: time.Date(2026, 11, 2, 8, 0, 0, 0, time.Local), Given: approved.Approvals[1:], Moved: []string{"web"},
 			Missing: []release.Lack{{Role: "lead", Missing: 1, Who: []string{"bob", "eve"}}, {Role: "devops", Missing: 2}},
 			Debts:   []release.Debt{{Fix: release.Fix{Commit: commit("9"), Subject: "Fix rounding"}, Branch: "hotfix/1"}, {Fix: release.Fix{Commit: commit("8")}, Branch: "hotfix/2", Unknown: "git does not know 7777777"}},
 			Wish:    &wishStatus{"deploy/prod.yaml", commit("d"), false}},
-		{Environment: "left", Release: entry("b", "Fix", time.Hour), Next: []string{}, Wish: &wishStatus{"deploy/left.yaml", commit("d"), true}},
+		{Environment: "left", Release: entry("b", "Fix", time.Hour), Next: []string{}, Wish: &wishStatus{"deploy/left.yaml", commit("d"), true}, offers: "the default branch has"},
 		{Environment: "far", From: "prod", Begun: begun},
-		{Environment: "new", From: "dev", Offered: commit("c")},
+		{Environment: "new", From: "dev", Offered: commit("c"), offers: "dev runs"},
+		{Environment: "torn", Broken: "the ledger of torn is broken at entry 3: it tells of nothing", Back: 1},
+		{Environment: "bare", Tag: "bare", Moved: []string{"api", "web"}},
 	}
 }
 
@@ -47,11 +49,16 @@ func TestStatus_TellsStakeholdersInWords(t *testing.T) {
 prod runs “Charge in euros” (bbbbbbb) for 2d, put there by ada@example.org
   api is that of “First” (aaaaaaa), 4d ago, by eve@example.org
   approved by cyn (devops), bob (lead)
+  its tag release of web is on other images than those: somebody moved it by hand, and strake rollback prod bbbbbbb --force puts it back
   next: 4 commits that dev runs
     ccccccc Round up (Ada)
     ddddddd Add a map (Bob)
     eeeeeee Tidy (Bob)
     and 1 more: strake status --long
+  to promote that takes back 1 commit:
+    fffffff Rename (Cyn)
+  it may be promoted at 2026-11-02 08:00
+  ccccccc is approved by bob (lead)
   it lacks one approval as lead (of bob or eve): strake approve prod ccccccc --as lead
   it lacks 2 approvals as devops (of whom nobody is left who may: name more approvers): strake approve prod ccccccc --as devops
   deploy/prod.yaml wants ddddddd: strake promote prod takes it
@@ -66,6 +73,9 @@ far is incomplete: promote of “Round up” (ccccccc) was begun 1m ago by ada@e
   next: not known
 new runs nothing yet
   next: what dev runs, ccccccc
+what torn runs is not known: the ledger of torn is broken at entry 3: it tells of nothing
+bare has no ledger, and its tag bare of api, web is on images: somebody put it there, or removed the ledger
+  next: not known
 `
 	if got := text(false); got != want {
 		t.Errorf("status says\n%s\nwant\n%s", got, want)

@@ -163,8 +163,7 @@ func (r *releasing) lookForTag(ctx context.Context, s Streams, name, commit stri
 			return g, other(at, "")
 		}
 	}
-	remotes, err := gitSaid(ctx, s, r.dir, "remote")
-	if err != nil || !isLine(remotes, "origin") {
+	if is, err := r.sources.hasOrigin(ctx, s); err != nil || !is {
 		return g, err
 	}
 	g.remote = "origin"

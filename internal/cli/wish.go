@@ -10,7 +10,6 @@ import (
 
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/release"
-	"github.com/strake-dev/strake/previews"
 )
 
 // wish is the commit that git says an environment is to run, and where it says so: the end of its branch or of its remote, or its file in the commit at, "" for
@@ -34,10 +33,7 @@ func (r *releasing) wish(ctx context.Context, s Streams, name, at string) (commi
 		commit, err = r.endOf(ctx, s, e.Remote)
 		return commit, e.Remote, err
 	case e.Branch != "":
-		end, warning, err := r.source.Resolve(ctx, previews.Change{Branch: e.Branch})
-		if warning != "" {
-			fmt.Fprintf(s.Err, "warning: %s\n", warning)
-		}
+		end, err := r.sources.branchEnd(ctx, s, e.Branch)
 		return end.ID, "the branch " + e.Branch, err
 	}
 	return "", "", nil
@@ -92,7 +88,7 @@ func isLine(text, line string) bool {
 // wants is the commit that a promotion takes; follows is that git says it, so that one that the environment had is gone back to.
 func (r *releasing) wants(ctx context.Context, s Streams, o promoteOptions) (commit string, follows bool, err error) {
 	e := r.environments[o.Environment]
-	if o.Branch != "" || o.Hotfix || o.Commit != "" && e.File == "" {
+	if o.Branch != "" || o.Hotfix || o.Propose || o.Commit != "" && e.File == "" {
 		return o.Commit, o.Branch != "", nil
 	}
 	wish, where, err := r.wish(ctx, s, o.Environment, o.WishAt)

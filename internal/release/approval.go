@@ -148,6 +148,30 @@ func (b Ballot) After(all []Signed, who string) time.Time {
 	return at
 }
 
+// Stands is whether the last that somebody said of the release is that they approve it, whether that counts at the moment or not: of whatever images, in whatever
+// role, with whatever key.
+func (b Ballot) Stands(all []Signed, who string) bool {
+	var last Statement
+	for _, one := range all {
+		st, _, err := one.statement()
+		if err == nil && st.Project == b.Want.Project && st.Environment == b.Want.Environment && st.Commit == b.Want.Commit &&
+			slices.Contains(b.Signers.person(who), strings.ToLower(st.Who)) && !st.Time.Before(last.Time) {
+			last = st
+		}
+	}
+	return last.Who != "" && !last.Withdrawn
+}
+
+// Verified are those of the approvals that a ledger tells of a release which were signed as it says, by a key that is its approver's by now.
+func (b Ballot) Verified(told []Approval, all []Signed) []Approval {
+	return slices.DeleteFunc(slices.Clone(told), func(a Approval) bool {
+		return !slices.ContainsFunc(all, func(one Signed) bool {
+			st, key, err := one.statement()
+			return err == nil && a.Record == one.digest && a.Role == st.Role && a.Who == st.Who && !st.Withdrawn && b.foreign(st, key) == "" && maps.Equal(st.Images, b.Want.Images)
+		})
+	})
+}
+
 // clocksDiffer is how much later than now an approval may be by the clock of who signed it.
 const clocksDiffer = 5 * time.Minute
 

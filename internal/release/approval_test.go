@@ -264,6 +264,53 @@ func TestAfter_IsLaterThanWhatTheySaid(t *testing.T) {
 	}
 }
 
+func TestStands_WhateverCountsAtTheMoment(t *testing.T) {
+	b := ballot(t)
+	st := b.Want
+	st.Who, st.Role, st.Time = "ada", "lead", b.Now.Add(time.Hour) // which is yet to come
+	st.Images = map[string]string{"web": "sha256:2"}
+	all := []release.Signed{signed(t, key(t, 9), st)} // with a key that is nobody's any more
+	if len(b.Count(all).Approvals) != 0 || !b.Stands(all, "ada@example.org") || b.Stands(all, "bob") {
+		t.Errorf("Stands = %v of ada and %v of bob, want ada's", b.Stands(all, "ada"), b.Stands(all, "bob"))
+	}
+	st.Withdrawn, st.Time = true, st.Time.Add(time.Second)
+	if all = append(all, signed(t, key(t, 1), st)); b.Stands(all, "ada") {
+		t.Error("what was taken back stands")
+	}
+}
+
+func TestVerified_BelievesSignaturesAndNoLedger(t *testing.T) {
+	b := ballot(t)
+	r, _ := newRegistry(t)
+	st := b.Want
+	st.Project, st.Who, st.Role, st.Time = r.Path, "ada", "lead", b.Now
+	b.Want.Project = r.Path
+	if err := r.Approve(t.Context(), st, signs(key(t, 1), release.Namespace)); err != nil {
+		t.Fatal(err)
+	}
+	all, err := r.Approvals(t.Context(), st.Environment, st.Commit, []string{"ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := b.Count(all).Approvals
+	if len(told) != 1 || len(b.Verified(told, all)) != 1 {
+		t.Fatalf("Verified = %+v of %+v, want it", b.Verified(told, all), told)
+	}
+	for name, forge := range map[string]func(a *release.Approval){
+		"who": func(a *release.Approval) { a.Who = "bob" }, "role": func(a *release.Approval) { a.Role = "devops" }, "record": func(a *release.Approval) { a.Record = "" },
+	} {
+		a := told[0]
+		forge(&a)
+		if got := b.Verified([]release.Approval{a}, all); len(got) != 0 {
+			t.Errorf("%s: Verified = %+v, want nothing of what was forged", name, got)
+		}
+	}
+	b.Want.Images = map[string]string{"web": "sha256:2"}
+	if got := b.Verified(told, all); len(got) != 0 {
+		t.Errorf("Verified of other images = %+v", got)
+	}
+}
+
 func TestParseSigners_APatternThatDenies(t *testing.T) {
 	for namespaces, want := range map[string]string{"*": "ada", "git,approval@*": "ada", "*,!approval@strake.dev": "", "!approval@*,*": "", "!git": "", "!git,*": "ada", "git": ""} {
 		line := public(key(t, 1))

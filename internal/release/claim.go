@@ -23,6 +23,18 @@ type Claims struct {
 	Owner    compose.Owner
 	Alive    func(compose.Owner) bool // whether an owner on this machine may still be at work
 	Now      func() time.Time
+	// Warn, where it is not nil, is told of a claim that could not be given back after what was done while it was held.
+	Warn func(string)
+}
+
+// back is the error of what was done while a claim was held that could not be given back: none of its own where it was done, which is warned of.
+func (c Claims) back(environment string, err, dropErr error) error {
+	dropErr = fmt.Errorf("give back the claim of %s: %w", environment, dropErr)
+	if err == nil && c.Warn != nil {
+		c.Warn(dropErr.Error() + "; the next move is held up until then, or an hour at most")
+		return nil
+	}
+	return errors.Join(err, dropErr)
 }
 
 // How long what has to do with claims may take.
@@ -78,7 +90,7 @@ func (c Claims) Hold(ctx context.Context, environment string, do func(ctx contex
 		defer cancel()
 		if dropErr := c.drop(ctx, environment, id); dropErr != nil {
 			if there, lookErr := c.there(ctx, environment); lookErr != nil || there == id {
-				err = errors.Join(err, fmt.Errorf("give back the claim of %s: %w", environment, dropErr))
+				err = c.back(environment, err, dropErr)
 			}
 		}
 	}()
@@ -196,9 +208,14 @@ func (c Claims) ownerOf(ctx context.Context, ref, id string) (owner compose.Owne
 	if err != nil {
 		return owner, err
 	}
-	_ = json.Unmarshal([]byte(text), &owner)                                                        // of nobody that is known: Since is long ago
-	owner.Host, owner.User, owner.Command = line(owner.Host), line(owner.User), line(owner.Command) // whoever may push wrote them
-	return owner, nil
+	_ = json.Unmarshal([]byte(text), &owner) // of nobody that is known: Since is long ago
+	return clean(owner), nil
+}
+
+// clean is an owner whose words are one line each: whoever may push wrote them.
+func clean(o compose.Owner) compose.Owner {
+	o.Host, o.User, o.Command = line(o.Host), line(o.User), line(o.Command)
+	return o
 }
 
 // drop takes a claim away, if it is still that one.

@@ -38,7 +38,7 @@ func (c Claims) holdTag(ctx context.Context, environment string, do func(ctx con
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		if dropErr := c.Registry.store.remove(ctx, LedgerRepository, tagOfClaim(environment), mine); dropErr != nil {
-			err = errors.Join(err, fmt.Errorf("give back the claim of %s: %w", environment, dropErr))
+			err = c.back(environment, err, dropErr)
 		}
 	}()
 	if err != nil {
@@ -64,7 +64,7 @@ func (c Claims) claimTag(ctx context.Context, environment string) (digest string
 	if err == nil {
 		_ = valueOf(m, &owner) // of nobody that is known: Since is long ago
 	}
-	return m.digest, owner, err
+	return m.digest, clean(owner), err
 }
 
 // takeTag has the tag be on an artifact that says who claims, and returns its digest. One whose owner is known to be gone is taken away first.

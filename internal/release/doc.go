@@ -67,6 +67,8 @@ type Entry struct {
 	Time        time.Time         `json:"time"`
 	// Approvals are those that counted when the release was promoted.
 	Approvals []Approval `json:"approvals,omitempty"`
+	// Checks are those that passed before it was promoted.
+	Checks []Check `json:"checks,omitempty"`
 	// Hotfix is what it brought past the environment that it comes from; nil for a release that went the way of all.
 	Hotfix *Hotfix `json:"hotfix,omitempty"`
 	// Wish is the commit that the environment's file wanted at that time; "" where it has none.
@@ -77,6 +79,12 @@ type Entry struct {
 	Kept []string `json:"kept,omitempty"`
 
 	digest string // its own
+}
+
+// Check is a check of an environment's that a release passed. Its JSON names are stable.
+type Check struct {
+	Command string        `json:"command"`
+	Took    time.Duration `json:"took"` // nanoseconds
 }
 
 // History is an environment's ledger, the newest entry first. The zero value is one in which nothing happened.

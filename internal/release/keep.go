@@ -12,27 +12,33 @@ import (
 // mostKept is how many releases of an environment have tags of their own, so that what cleans up a registry leaves them.
 const mostKept = 5
 
-// keep gives what the tags were on, and what they go to, tags of their own. That of a release is written once: where it is on another image somebody
-// moved it, and without force nothing is kept.
-func (r *Registry) keep(ctx context.Context, m Move, shifts []shift, force bool) error {
+// keep gives what the tags were on, and what they go to, tags of their own.
+func (r *Registry) keep(ctx context.Context, m Move, shifts []shift) error {
 	return each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
 		if shifts[i].keep != nil {
 			if err := r.write(ctx, service, tagBefore(m.Tag), *shifts[i].keep); err != nil {
 				return err
 			}
 		}
-		tag := tagKept(m.Environment, m.Commit)
-		there, err := r.Resolve(ctx, service, tag)
-		switch {
-		case err != nil && !errors.Is(err, ErrAbsent):
-			return err
-		case there == shifts[i].to.digest:
+		if shifts[i].kept {
 			return nil
-		case there != "" && !force:
-			return &DriftError{m.Environment, service, tag, there, shifts[i].to.digest}
 		}
-		return r.write(ctx, service, tag, shifts[i].to)
+		return r.write(ctx, service, tagKept(m.Environment, m.Commit), shifts[i].to)
 	})
+}
+
+// isKept is whether an image has the tag that keeps it for a release. That is written once: where it is on another image somebody moved it, which is a
+// *DriftError but with force.
+func (r *Registry) isKept(ctx context.Context, m Move, service, digest string, force bool) (bool, error) {
+	tag := tagKept(m.Environment, m.Commit)
+	there, err := r.Resolve(ctx, service, tag)
+	switch {
+	case err != nil && !errors.Is(err, ErrAbsent):
+		return false, err
+	case there != "" && there != digest && !force:
+		return false, &DriftError{m.Environment, service, tag, there, digest}
+	}
+	return there == digest, nil
 }
 
 // keptBegun are the commits of which there may be tags once a move is begun, the newest first.

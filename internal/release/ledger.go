@@ -197,8 +197,17 @@ func (r *Registry) newest(ctx context.Context, environment string) (e Entry, err
 	if err != nil {
 		return e, err
 	}
-	if e, err = entryOf(head, environment, 0); err != nil {
-		return Entry{}, err
+	if e, err = entryOf(head, environment, 0); err != nil { // somebody moved it: the entries have numbers, and tags of those
+		broken := err
+		if head, err = r.read(ctx, LedgerRepository, tagOfEntry(environment, 1)); errors.Is(err, ErrAbsent) {
+			return Entry{}, broken
+		}
+		if err == nil {
+			e, err = entryOf(head, environment, 1)
+		}
+		if err != nil {
+			return Entry{}, err
+		}
 	}
 	for { // the head's tag comes last, and may be behind
 		m, err := r.read(ctx, LedgerRepository, tagOfEntry(environment, e.Number+1))
@@ -228,6 +237,9 @@ func entryOf(m manifest, environment string, number int) (Entry, error) {
 	e.digest, e.Subject, e.Actor = m.digest, line(e.Subject), line(e.Actor)
 	for i, a := range e.Approvals {
 		e.Approvals[i].Role, e.Approvals[i].Who = line(a.Role), line(a.Who)
+	}
+	for i, c := range e.Checks {
+		e.Checks[i].Command = line(c.Command)
 	}
 	if e.Hotfix != nil {
 		e.Hotfix.Branch = line(e.Hotfix.Branch)

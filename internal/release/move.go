@@ -2,6 +2,7 @@ package release
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +23,8 @@ type Move struct {
 	Before      map[string]string // from which it comes: of each service that of the last move that was done and had it
 	// Approvals are those that count for a promotion, as Ballot.Count says them, and those that a release had to which a rollback goes.
 	Approvals []Approval
+	// Checks are those that a promotion passed, and those that a release passed to which a rollback goes.
+	Checks []Check
 	// Hotfix is set for one, and for a rollback to one.
 	Hotfix *Hotfix
 	// Wish is the commit that the environment's file wants; "" where it has none.
@@ -251,7 +254,7 @@ func (m *Move) begin(have History) {
 
 // goesTo says that a move goes to a release that the environment had.
 func (m *Move) goesTo(e Entry) {
-	m.Commit, m.Subject, m.Images, m.Approvals, m.Hotfix = e.Commit, e.Subject, e.Images, e.Approvals, e.Hotfix
+	m.Commit, m.Subject, m.Images, m.Approvals, m.Checks, m.Hotfix = e.Commit, e.Subject, e.Images, e.Approvals, e.Checks, e.Hotfix
 }
 
 // DriftError is returned where an environment's tag is on an image that its ledger does not know: somebody moved it by hand. Nothing was moved.
@@ -289,7 +292,12 @@ func (e *UnfinishedError) Error() string {
 // Unwrap is why.
 func (e *UnfinishedError) Unwrap() error { return e.Err }
 
-// Hint is how to go on.
+// Hint is how to go on: with what was in the way first.
 func (e *UnfinishedError) Hint() string {
-	return "run " + e.Begun.Command() + ", which goes on where it was"
+	next := "run " + e.Begun.Command() + ", which goes on where it was"
+	var why compose.Hinted
+	if errors.As(e.Err, &why) && why.Hint() != "" {
+		next = why.Hint() + "\n" + next
+	}
+	return next
 }

@@ -37,7 +37,7 @@ type MoveOptions struct {
 //
 // It asks three requests for each service beside the three that keep images.
 func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions) (Entry, error) {
-	e := Entry{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Subject: m.Subject, Images: m.Images, Approvals: m.Approvals, Hotfix: m.Hotfix, Wish: m.Wish, Actor: o.Actor, Time: o.Now().UTC().Truncate(time.Second)}
+	e := Entry{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Subject: m.Subject, Images: m.Images, Approvals: m.Approvals, Checks: m.Checks, Hotfix: m.Hotfix, Wish: m.Wish, Actor: o.Actor, Time: o.Now().UTC().Truncate(time.Second)}
 	if why := wrongImages(m.Commit, m.Images); why != "" {
 		return e, errors.New(why)
 	}
@@ -47,7 +47,7 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 		shifts[i], err = at.look(ctx, m, service, o.Force)
 		return err
 	}); err != nil {
-		return e, r.instead(ctx, at, have, m, err)
+		return e, r.Instead(ctx, at, have, m, err)
 	}
 	h := have
 	if b := m.Resumes; b == nil || b.Commit != m.Commit || b.Action != m.Action || !maps.Equal(b.Images, m.Images) {
@@ -58,7 +58,7 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 		}
 	}
 	left, none := m.Services(), true
-	err := at.keep(ctx, m, shifts, o.Force)
+	err := at.keep(ctx, m, shifts)
 	if err == nil && at.Path != r.Path {
 		err = at.tagCommit(ctx, m, shifts)
 	}
@@ -122,6 +122,7 @@ func (r *Registry) shift(ctx context.Context, m Move, shifts []shift) (left []st
 type shift struct {
 	keep *manifest // which goes under the tag of what was before; nil where there was none
 	to   manifest
+	kept bool // to has the tag that keeps it
 }
 
 // look reads what a service's tag is on and what it goes to.
@@ -133,17 +134,14 @@ func (r *Registry) look(ctx context.Context, m Move, service string, force bool)
 	if err != nil && !errors.Is(err, ErrAbsent) {
 		return s, err
 	}
-	before := m.Before[service]
-	keep := before
-	switch {
-	case now.digest == before, now.digest == s.to.digest, m.isMixed(service, now.digest):
-	case force:
+	keep := m.Before[service]
+	if err := m.checkTag(service, now.digest, s.to.digest); err != nil {
+		if !force {
+			return s, err
+		}
 		if m.Resumes == nil { // what was moved by hand is what was there; what a move left that was cut off is not
 			keep = now.digest
 		}
-	case now.digest == "": // nobody has it by that name: what cleaned an image up took its tags with it
-	default:
-		return s, &DriftError{m.Environment, service, m.Tag, now.digest, before}
 	}
 	if keep == now.digest {
 		s.keep = &now
@@ -159,7 +157,42 @@ func (r *Registry) look(ctx context.Context, m Move, service string, force bool)
 	if s.keep != nil && s.keep.digest == "" {
 		s.keep = nil
 	}
-	return s, nil
+	s.kept, err = r.isKept(ctx, m, service, s.to.digest, force)
+	return s, err
+}
+
+// Look is an error where Run would move nothing, as far as that can be told before the images are where they go: an image that r does not have any more, a tag of
+// at that was moved by hand.
+func (r *Registry) Look(ctx context.Context, at *Registry, have History, m Move, force bool) error {
+	err := each(ctx, m.Services(), func(ctx context.Context, _ int, service string) error {
+		if at.Path == r.Path {
+			_, err := at.look(ctx, m, service, force)
+			return err
+		}
+		if _, err := at.Resolve(ctx, service, m.Images[service]); err != nil { // else it is brought there
+			if _, err := r.Resolve(ctx, service, m.Images[service]); err != nil {
+				return m.missing(service, err)
+			}
+		}
+		now, err := at.Resolve(ctx, service, m.Tag)
+		if err == nil && !force {
+			err = m.checkTag(service, now, m.Images[service])
+		}
+		if errors.Is(err, ErrAbsent) {
+			err = nil
+		}
+		return err
+	})
+	return r.Instead(ctx, at, have, m, err)
+}
+
+// checkTag is a *DriftError where the tag of a service is on what neither its ledger nor a move that was cut off put it on. "" is that it is nowhere: what cleaned
+// an image up took its tags with it.
+func (m Move) checkTag(service, now, to string) error {
+	if before := m.Before[service]; now != "" && now != before && now != to && !m.isMixed(service, now) {
+		return &DriftError{m.Environment, service, m.Tag, now, before}
+	}
+	return nil
 }
 
 // isMixed is whether a move that was cut off may have put the tag of a service on an image. It kept what there was before it moved any.
@@ -169,16 +202,30 @@ func (m Move) isMixed(service, digest string) bool {
 
 // IsOn is whether the tags are where the move puts them.
 func (r *Registry) IsOn(ctx context.Context, m Move) (bool, error) {
-	on := make([]bool, len(m.Images))
-	err := each(ctx, m.Services(), func(ctx context.Context, i int, service string) error {
-		digest, err := r.Resolve(ctx, service, m.Tag)
-		on[i] = digest == m.Images[service]
-		if errors.Is(err, ErrAbsent) {
+	moved, err := r.Moved(ctx, m.Tag, m.Images)
+	return len(moved) == 0, err
+}
+
+// Moved are the services, sorted, whose tag is on another image than it should be; "" is on none.
+func (r *Registry) Moved(ctx context.Context, tag string, want map[string]string) ([]string, error) {
+	services := slices.Sorted(maps.Keys(want))
+	on := make([]string, len(services))
+	err := each(ctx, services, func(ctx context.Context, i int, service string) (err error) {
+		if on[i], err = r.Resolve(ctx, service, tag); errors.Is(err, ErrAbsent) {
 			err = nil
 		}
 		return err
 	})
-	return !slices.Contains(on, false), err
+	if err != nil {
+		return nil, err
+	}
+	var moved []string
+	for i, service := range services {
+		if on[i] != want[service] {
+			moved = append(moved, service)
+		}
+	}
+	return moved, nil
 }
 
 // missing says of an image that the registry does not have what it is of.
@@ -193,8 +240,8 @@ func (m Move) missing(service string, err error) error {
 	return &compose.HintedError{Err: fmt.Errorf("the image of %s at %s is not in the registry any more: %w", service, Short(m.Commit), err), Next: next}
 }
 
-// instead says of a rollback to an image that is gone which earlier releases at has.
-func (r *Registry) instead(ctx context.Context, at *Registry, have History, m Move, err error) error {
+// Instead says of a rollback to an image that is gone which earlier releases at has.
+func (r *Registry) Instead(ctx context.Context, at *Registry, have History, m Move, err error) error {
 	if m.Action != RolledBack || !errors.Is(err, ErrAbsent) {
 		return err
 	}
