@@ -32,12 +32,17 @@ func movingFilters(tags []string) ([]string, error) {
 			shared[t[:i+1]] = append(shared[t[:i+1]], t)
 		}
 	}
+	isTried := false // whether beginnings that are no words were
 	for len(filters) > mostFilters {
 		best := ""
 		for prefix, of := range shared {
 			if len(of) > len(shared[best]) || len(of) == len(shared[best]) && prefix < best {
 				best = prefix
 			}
+		}
+		if len(shared[best]) < 2 && !isTried {
+			shared, isTried = beginnings(filters), true
+			continue
 		}
 		if len(shared[best]) < 2 {
 			return nil, &compose.HintedError{Err: fmt.Errorf("the tags %s of environments move, and ECR knows only %d filters for tags that may be moved, two of which pr-* and prev-* take", strings.Join(tags, ", "), mostFilters),
@@ -52,6 +57,28 @@ func movingFilters(tags []string) ([]string, error) {
 	}
 	slices.Sort(filters)
 	return filters, nil
+}
+
+// beginnings are what several tags begin with, and the tags, where nothing that is written once begins so: no commit, no tag of strake's and no version.
+func beginnings(tags []string) map[string][]string {
+	isFree := func(prefix string) bool {
+		return len(prefix) > 1 && strings.Trim(prefix, "0123456789abcdef") != "" && !slices.ContainsFunc([]string{"keep-", "foreign-", "v"}, func(once string) bool {
+			return strings.HasPrefix(once, prefix) || strings.HasPrefix(prefix, once)
+		})
+	}
+	all := map[string][]string{}
+	for i, a := range tags {
+		for _, b := range tags[i+1:] {
+			n := 0
+			for n < min(len(a), len(b)) && a[n] == b[n] {
+				n++
+			}
+			if prefix := a[:n]; isFree(prefix) && !strings.HasSuffix(a, "*") && !strings.HasSuffix(b, "*") {
+				all[prefix] = slices.DeleteFunc(slices.Clone(tags), func(t string) bool { return !strings.HasPrefix(t, prefix) || strings.HasSuffix(t, "*") })
+			}
+		}
+	}
+	return all
 }
 
 // repositoryWant is what a repository is to be.
@@ -104,7 +131,9 @@ func planRepository(have repositoryState, want repositoryWant) (steps []Reposito
 		add(step)
 	}
 	switch {
-	case want.rules == "" || sameJSON(have.lifecycle, want.rules):
+	case want.rules == "" && have.lifecycle != "": // of the ledger
+		add(RepositoryStep{Does: "leave", What: "somebody gave it lifecycle rules, which may remove what the ledger consists of: take them away"})
+	case sameJSON(have.lifecycle, want.rules), want.rules == "":
 	case have.lifecycle == "" || isOwnLifecycle(have.lifecycle):
 		add(RepositoryStep{Does: "lifecycle", What: fmt.Sprintf("images without a tag go after %d days, those with a tag of a pull request after %d, unless one that is spared is on them", untaggedDays, pullRequestDays),
 			lifecycle: &ecr.PutLifecyclePolicyInput{RepositoryName: &want.name, RegistryId: want.registry, LifecyclePolicyText: &want.rules}})

@@ -89,6 +89,9 @@ func TestMovingFilters_AreFewAndOfNothingThatIsWrittenOnce(t *testing.T) {
 		{[]string{"latest", "release", "staging", "prod"}, "latest pr* release staging"},
 		{[]string{"latest", "env-a", "env-b", "env-c", "two", "three"}, "env-* latest pr* three two"},
 		{[]string{"latest", "env-a", "env-b", "on.a", "on.b", "two"}, "env-* latest on.* pr* two"},
+		{[]string{"latest", "stg", "staging", "prod", "preprod", "demo", "uat"}, "demo latest pr* st* uat"},
+		{[]string{"latest", "uat1", "uat2", "uat3", "test", "tests", "demo"}, "demo latest pr* test* uat*"},
+		{[]string{"latest", "v-a", "v-b", "a1", "a2", "keeper", "keep"}, ""},
 		{[]string{"a", "b", "c", "d", "e", "f"}, ""},
 	} {
 		got, err := movingFilters(c.tags)
