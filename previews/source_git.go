@@ -34,7 +34,7 @@ func (s *Source) git(ctx context.Context, args ...string) (string, error) {
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
 	if strings.Contains(line, "not a git repository") {
-		return "", &compose.HintedError{Err: fmt.Errorf("%s is in no git repository", s.Dir), Next: "previews are of commits: git init makes a repository"}
+		return "", &compose.HintedError{Err: fmt.Errorf("%s is in no git repository", s.Dir), Next: "previews and releases are of commits: git init makes a repository"}
 	}
 	if line == "" {
 		line = err.Error()

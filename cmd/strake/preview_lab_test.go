@@ -131,24 +131,30 @@ func (r repository) try(t *testing.T, code int, args ...string) (string, error) 
 // get asks for a page of a preview as curl does, by its address.
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	client := &http.Client{Timeout: time.Minute}
+	code, text, err := ask(t, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, text
+}
+
+// ask is get for other goroutines than the test's. Each has a connection of its own: one that is kept may be closed while it is taken again.
+func ask(t *testing.T, url string) (int, string, error) {
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	host, path, _ := strings.Cut(strings.TrimPrefix(url, "http://"), "/")
 	name, port, _ := strings.Cut(host, ":")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/"+path, nil)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	req.Host = name + ":" + port
 	answer, err := client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, strings.TrimSpace(string(text))
+	return answer.StatusCode, strings.TrimSpace(string(text)), err
 }
 
 // underLoad calls do while a page is asked for again and again, and returns what was answered otherwise than with 200.
@@ -164,8 +170,8 @@ func underLoad(t *testing.T, url string, do func()) (lost []string) {
 				return
 			default:
 			}
-			if code, text := get(t, url); code != http.StatusOK {
-				lost = append(lost, fmt.Sprint(code, " ", text))
+			if code, text, err := ask(t, url); code != http.StatusOK || err != nil {
+				lost = append(lost, fmt.Sprint(code, " ", text, " ", err))
 			}
 		}
 	}()
