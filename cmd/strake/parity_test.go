@@ -55,9 +55,9 @@ func isChosen(e lab.Engine, i int) bool {
 	case os.Getenv("STRAKE_SOAK") != "" || !e.ContainerdStore && e.Own:
 		return true
 	case e.ContainerdStore:
-		return i%6 == 0
+		return i%12 == 0
 	}
-	return i%6 == 3
+	return i%12 == 6
 }
 
 // bench is what both tools run on.

@@ -92,7 +92,7 @@ func TestPreview_GoesOnWhereSSHIsCut(t *testing.T) {
 	moments := r.momentsOf(t, a)
 	r.run(t, 0, "preview", "close", "42", "--yes")
 	rand.New(rand.NewPCG(6, 1)).Shuffle(len(moments), func(i, j int) { moments[i], moments[j] = moments[j], moments[i] })
-	for _, m := range moments[:lab.Count(5, uint64(len(moments)))] {
+	for _, m := range moments[:lab.Count(3, uint64(len(moments)))] {
 		f.Clear()
 		a.CutSSHAt()
 		if m.bytes > 0 {

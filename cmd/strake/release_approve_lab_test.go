@@ -108,7 +108,7 @@ func (r repository) refused(t *testing.T, why string, args ...string) {
 }
 
 func TestApprove_NothingGoesToProdWithoutIt(t *testing.T) {
-	lab.Each(t, func(t *testing.T, e lab.Engine) {
+	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		r := releaseRepository(t, e)
 		keys, lines := people(t, "ada", "bob", "cyn", "eve")
 		r.run(t, 0, "build", "--push")

@@ -127,7 +127,7 @@ func bodyOf(f *awslab.Faults, action string) string {
 }
 
 func TestRelease_ECRRefusesAnotherAccount(t *testing.T) {
-	lab.Each(t, func(t *testing.T, e lab.Engine) {
+	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		r, _, f := onECR(t, e)
 		r.run(t, 0, "registry", "init")
 		r.run(t, 0, "build", "--push")
@@ -151,7 +151,7 @@ func TestRelease_ECRRefusesAnotherAccount(t *testing.T) {
 
 // TestRelease_ECRTakesNoImageOfAFork that was published of the very commit which is merged later.
 func TestRelease_ECRTakesNoImageOfAFork(t *testing.T) {
-	lab.Each(t, func(t *testing.T, e lab.Engine) {
+	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		r, registries, _ := onECR(t, e)
 		r.run(t, 0, "registry", "init")
 		r.run(t, 0, "build", "--push")

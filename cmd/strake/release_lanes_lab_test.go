@@ -74,7 +74,7 @@ func (r repository) fix(t *testing.T, branch, on, file, text string) string {
 }
 
 func TestHotfix_GoesPastDevAndIsOwedToMain(t *testing.T) {
-	lab.Each(t, func(t *testing.T, e lab.Engine) {
+	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		r := releaseRepository(t, e)
 		one := r.lanes(t, "    dev: {tag: latest, branch: main}\n    prod: {tag: release, from: dev, hotfix: \"hotfix*\"}\n")
 		r.refused(t, "has had no release", "promote", "prod", "--hotfix", "--yes")

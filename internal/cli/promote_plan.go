@@ -73,8 +73,13 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 		return d
 	}
 	var err error
+	read := make(chan struct{})
+	go func() { // while git is asked for the commits
+		defer close(read)
+		d.Settings, err = r.settings(ctx, s, o.Project, last.Commit, m.Commit)
+	}()
 	d.Brings, d.TakesBack = printChange(ctx, s, to, r.dir, last.Commit, m.Commit)
-	d.Settings, err = r.settings(ctx, s, o.Project, last.Commit, m.Commit)
+	<-read
 	printSettings(to, d.Settings, err)
 	return d
 }

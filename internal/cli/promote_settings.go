@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/release"
 )
@@ -25,16 +27,23 @@ type settingChange struct {
 // is the default branch's to say, at any release.
 func (r *releasing) settings(ctx context.Context, s Streams, o projectOptions, before, after string) ([]settingChange, error) {
 	var models [2]any
+	var both errgroup.Group
 	for i, commit := range []string{before, after} {
-		with := o.loadOptions(s)
-		with.CacheDir = ""
-		text, err := r.source.Written(ctx, commit, with)
-		if err == nil {
-			err = json.Unmarshal(text, &models[i])
-		}
-		if err != nil && !errors.Is(err, compose.ErrNoFile) {
-			return nil, fmt.Errorf("read the compose files as %s has them: %w", release.Short(commit), err)
-		}
+		both.Go(func() error {
+			with := o.loadOptions(s)
+			with.CacheDir = ""
+			text, err := r.source.Written(ctx, commit, with)
+			if err == nil {
+				err = json.Unmarshal(text, &models[i])
+			}
+			if err != nil && !errors.Is(err, compose.ErrNoFile) {
+				return fmt.Errorf("read the compose files as %s has them: %w", release.Short(commit), err)
+			}
+			return nil
+		})
+	}
+	if err := both.Wait(); err != nil {
+		return nil, err
 	}
 	return append([]settingChange{}, settingChanges("", models[0], models[1])...), nil // known, though there may be none
 }
