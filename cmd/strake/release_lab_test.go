@@ -81,7 +81,7 @@ type environmentStatus struct {
 		Commit string
 		Images map[string]string
 	}
-	Next []string
+	Next []struct{ Commit, Subject, Author string }
 	Back int
 }
 

@@ -129,20 +129,36 @@ func factsOf(ctx context.Context, s Streams, dir, commit string) (commitFacts, e
 	return commitFacts{lines[0], lines[1], lines[2], lines[3]}, nil
 }
 
-// commitsApart are the commits that the second of two has alone and those that the first has alone, the newest first and as people read them. A commit that the
-// repository has not is an error.
-func commitsApart(ctx context.Context, s Streams, dir, before, after string) (brings, takesBack []string, err error) {
-	list, err := gitSaid(ctx, s, dir, "-c", "log.showSignature=false", "log", "--left-right", "--format=%m%h %s (%an)", "--end-of-options", before+"..."+after)
+// listedCommit is a commit in a list. Its JSON names are stable.
+type listedCommit struct {
+	Commit  string `json:"commit"`
+	Subject string `json:"subject"`
+	Author  string `json:"author"` // by name
+}
+
+// String is the commit as people read it, in one line.
+func (c listedCommit) String() string {
+	return harmless(fmt.Sprintf("%s %s (%s)", release.Short(c.Commit), c.Subject, c.Author))
+}
+
+// commitsApart are the commits that the second of two has alone and those that the first has alone, the newest first. A commit that the repository has not is an
+// error.
+func commitsApart(ctx context.Context, s Streams, dir, before, after string) (brings, takesBack []listedCommit, err error) {
+	list, err := gitSaid(ctx, s, dir, "-c", "log.showSignature=false", "log", "--left-right", "--format=%m%H%x00%an%x00%s", "--end-of-options", before+"..."+after)
 	if err != nil {
 		return nil, nil, err
 	}
-	brings, takesBack = []string{}, []string{}
+	brings, takesBack = []listedCommit{}, []listedCommit{}
 	for line := range strings.Lines(list) {
-		line = strings.TrimRight(line, "\n")
-		if commit, is := strings.CutPrefix(line, "<"); is {
-			takesBack = append(takesBack, commit)
+		facts := strings.SplitN(strings.TrimRight(line, "\n"), "\x00", 3)
+		if len(facts) < 3 {
+			return nil, nil, fmt.Errorf("git says of a commit %q", line)
+		}
+		c := listedCommit{facts[0][1:], facts[2], facts[1]}
+		if facts[0][0] == '<' {
+			takesBack = append(takesBack, c)
 		} else {
-			brings = append(brings, strings.TrimPrefix(line, ">"))
+			brings = append(brings, c)
 		}
 	}
 	return brings, takesBack, nil

@@ -74,7 +74,7 @@ func TestGit_OfCommitsWithoutASubjectAndUnknownOnes(t *testing.T) {
 		}
 	}
 	more, less, err := commitsApart(t.Context(), s, dir, sides[0], sides[1])
-	if err != nil || len(more) != 1 || !strings.HasSuffix(more[0], " > two (ada)") || len(less) != 1 || !strings.HasSuffix(less[0], " > one (ada)") {
+	if err != nil || len(more) != 1 || more[0] != (listedCommit{sides[1], "> two", "ada"}) || len(less) != 1 || less[0] != (listedCommit{sides[0], "> one", "ada"}) {
 		t.Errorf("commitsApart of two sides = %q, %q, %v", more, less, err)
 	}
 }

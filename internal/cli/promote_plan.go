@@ -19,8 +19,8 @@ type moveDocument struct {
 	Approvals   []release.Approval `json:"approvals,omitempty"`
 	Checks      []release.Check    `json:"checks,omitempty"`
 	Hotfix      *release.Hotfix    `json:"hotfix,omitempty"`
-	Brings      []string           `json:"brings"`        // commits that what runs has not; null where that is not known
-	TakesBack   []string           `json:"takesBack"`     // commits that what runs has and it has not: a rollback's, and those of a promotion that goes aside
+	Brings      []listedCommit     `json:"brings"`        // commits that what runs has not; null where that is not known
+	TakesBack   []listedCommit     `json:"takesBack"`     // commits that what runs has and it has not: a rollback's, and those of a promotion that goes aside
 	Settings    []settingChange    `json:"settings"`      // of the compose files that it would change; null where that is not known
 	Time        time.Time          `json:"time,omitzero"` // when it was done
 }
@@ -86,7 +86,7 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 
 // printChange lists the commits that one commit has and another one has not, and returns them; nil where git does not know them. What is taken back is told of
 // a promotion too: it may leave a hotfix behind.
-func printChange(ctx context.Context, s Streams, to io.Writer, dir, before, after string) (brings, takesBack []string) {
+func printChange(ctx context.Context, s Streams, to io.Writer, dir, before, after string) (brings, takesBack []listedCommit) {
 	brings, takesBack, err := commitsApart(ctx, s, dir, before, after)
 	if err != nil {
 		fmt.Fprintf(to, "which commits are between is not known: %v\n  → git fetch origin %s brings them, and git fetch --unshallow what was before\n", err, after)
@@ -98,12 +98,12 @@ func printChange(ctx context.Context, s Streams, to io.Writer, dir, before, afte
 }
 
 // printCommits lists commits; none is not said.
-func printCommits(to io.Writer, verb string, commits []string) {
+func printCommits(to io.Writer, verb string, commits []listedCommit) {
 	if len(commits) > 0 {
 		fmt.Fprintf(to, "%s %s:\n", verb, plural(len(commits), "commit"))
 	}
 	for _, c := range commits[:min(len(commits), mostCommits)] {
-		fmt.Fprintf(to, "  %s\n", harmless(c))
+		fmt.Fprintf(to, "  %s\n", c)
 	}
 	if more := len(commits) - mostCommits; more > 0 {
 		fmt.Fprintf(to, "  and %d more\n", more)

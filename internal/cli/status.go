@@ -34,8 +34,8 @@ type environmentStatus struct {
 	Begun       *release.Entry     `json:"begun"`   // which is not done
 	Services    []serviceStatus    `json:"services"`
 	From        string             `json:"from"`              // the environment that it comes from; "" for the default branch
-	Next        []string           `json:"next"`              // commits of what is offered to it that it has not; null where that is not known
-	TakesBack   []string           `json:"takesBack"`         // commits that it has and what is offered has not
+	Next        []listedCommit     `json:"next"`              // commits of what is offered to it that it has not; null where that is not known
+	TakesBack   []listedCommit     `json:"takesBack"`         // commits that it has and what is offered has not
 	Offered     string             `json:"offered,omitempty"` // the commit that a promotion would take, where it is another one
 	Ripe        time.Time          `json:"ripe,omitzero"`     // when that has run for long enough where it comes from, where it has not yet
 	Given       []release.Approval `json:"given"`             // approvals that it has
@@ -193,13 +193,13 @@ func (e environmentStatus) text(now time.Time, long bool) string {
 
 // sayNext says which commits are next.
 func (e environmentStatus) sayNext(say func(format string, args ...any), long bool) {
-	list := func(commits []string) {
+	list := func(commits []listedCommit) {
 		shown := commits
 		if !long {
 			shown = shown[:min(len(shown), mostNext)]
 		}
 		for _, c := range shown {
-			say("    %s", harmless(c))
+			say("    %s", c)
 		}
 		if more := len(commits) - len(shown); more > 0 {
 			say("    and %d more: strake status --long", more)

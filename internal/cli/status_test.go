@@ -19,14 +19,14 @@ func stakeholders(now time.Time) []environmentStatus {
 	begun := entry("c", "Round up", time.Minute)
 	begun.Environment, begun.Done = "far", false
 	services := []serviceStatus{{Service: "api", Commit: commit("a"), Subject: "First", Since: now.Add(-99 * time.Hour), By: "eve@example.org"}, {Service: "web", Commit: commit("b"), Subject: "Charge in euros", Since: now.Add(-49 * time.Hour), By: "ada@example.org"}}
-	commits := []string{"ccccccc Round up (Ada)", "ddddddd Add a map (Bob)", "eeeeeee Tidy (Bob)", "fffffff Rename (Cyn)"}
+	commits := []listedCommit{{commit("c"), "Round up", "Ada"}, {commit("d"), "Add a map", "Bob"}, {commit("e"), "Tidy\x1b[2J", "Bob"}, {commit("f"), "Rename", "Cyn"}}
 	return []environmentStatus{
-		{Environment: "dev", Release: entry("c", "Round up", 2*time.Hour), Next: []string{}, Back: 1, offers: "the default branch has"},
+		{Environment: "dev", Release: entry("c", "Round up", 2*time.Hour), Next: []listedCommit{}, Back: 1, offers: "the default branch has"},
 		{Environment: "prod", Tag: "release", From: "dev", Release: approved, Services: services, Next: commits, TakesBack: commits[3:], Offered: commit("c"), Back: 4, offers: "dev runs", Ripe: time.Date(2026, 11, 2, 8, 0, 0, 0, time.Local), Given: approved.Approvals[1:], Moved: []string{"web"},
 			Missing: []release.Lack{{Role: "lead", Missing: 1, Who: []string{"bob", "eve"}}, {Role: "devops", Missing: 2}},
 			Debts:   []release.Debt{{Fix: release.Fix{Commit: commit("9"), Subject: "Fix rounding"}, Branch: "hotfix/1"}, {Fix: release.Fix{Commit: commit("8")}, Branch: "hotfix/2", Unknown: "git does not know 7777777"}},
 			Wish:    &wishStatus{"deploy/prod.yaml", commit("d"), false}},
-		{Environment: "left", Release: entry("b", "Fix", time.Hour), Next: []string{}, Wish: &wishStatus{"deploy/left.yaml", commit("d"), true}, offers: "the default branch has"},
+		{Environment: "left", Release: entry("b", "Fix", time.Hour), Next: []listedCommit{}, Wish: &wishStatus{"deploy/left.yaml", commit("d"), true}, offers: "the default branch has"},
 		{Environment: "far", From: "prod", Begun: begun},
 		{Environment: "new", From: "dev", Offered: commit("c"), offers: "dev runs"},
 		{Environment: "torn", Broken: "the ledger of torn is broken at entry 3: it tells of nothing", Back: 1},
