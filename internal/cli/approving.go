@@ -55,22 +55,28 @@ func (r *releasing) verified(ctx context.Context, s Streams, m *release.Move) er
 	if len(m.Approvals) == 0 {
 		return nil
 	}
-	b, err := r.signed(ctx, s, m.Environment, m.Commit, m.Images)
-	var policy *release.PolicyError
-	if err != nil && !errors.As(err, &policy) {
-		return err
-	}
-	var who []string
-	for _, a := range m.Approvals {
-		who = append(who, a.Who)
-	}
-	all, err := r.registry.Approvals(ctx, m.Environment, m.Commit, who)
-	if err != nil {
-		return err
-	}
 	told := m.Approvals
-	if m.Approvals = b.Verified(told, all); len(m.Approvals) < len(told) {
-		fmt.Fprintf(s.Err, "warning: the ledger says that %s was approved by %s, of which only %d can be verified with the keys of %s\n", release.Short(m.Commit), approvedBy(told), len(m.Approvals), release.SignersFile)
+	m.Approvals = nil
+	b, err := r.signed(ctx, s, m.Environment, m.Commit, m.Images)
+	if err == nil {
+		var who []string
+		for _, a := range told {
+			who = append(who, a.Who)
+		}
+		var all []release.Signed
+		if all, err = r.registry.Approvals(ctx, m.Environment, m.Commit, who); err == nil {
+			m.Approvals = b.Verified(told, all)
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if len(m.Approvals) < len(told) {
+		why := ""
+		if err != nil {
+			why = ": " + harmless(err.Error())
+		}
+		fmt.Fprintf(s.Err, "warning: the ledger says that %s was approved by %s, of which only %d can be verified with the keys of %s%s\n", release.Short(m.Commit), approvedBy(told), len(m.Approvals), release.SignersFile, why)
 	}
 	return nil
 }
@@ -99,11 +105,14 @@ func (r *releasing) approvals(ctx context.Context, s Streams, m *release.Move) (
 }
 
 // permitted is whether a move has its approvals, or was refused them, and passes the checks. A plan of what is not merged yet only says what it lacks.
-func (r *releasing) permitted(ctx context.Context, s Streams, o promoteOptions, m *release.Move, refused error) (err error) {
+func (r *releasing) permitted(ctx context.Context, s Streams, o promoteOptions, m *release.Move, refused error) error {
 	var policy *release.PolicyError
 	switch {
 	case o.WishAt == "" && refused == nil:
-		m.Checks, err = r.check(ctx, s, o, m.Commit)
+		passed, err := r.check(ctx, s, o, m.Commit)
+		if m.Action == release.Promoted { // one that goes back keeps those that it passed
+			m.Checks = passed
+		}
 		return err
 	case o.WishAt != "" && errors.As(refused, &policy):
 		_, err := fmt.Fprintf(s.Err, "before it is promoted: %s\n  → %s\n", policy.Why, policy.Next)

@@ -13,20 +13,10 @@ import (
 
 // point moves the tags that follow branches and pull requests to what was published: latest and pr-42, and those of environments that take the branch's builds.
 func (w *pushing) point(ctx context.Context) error {
-	main, tip, err := w.defaultBranch(ctx)
+	b, tag, names, err := w.followers(ctx)
 	if err != nil {
 		return err
 	}
-	b := w.build                                                // which may have been published of another branch
-	if b.Branch = w.branch; b.Branch == "" && tip == b.Commit { // as CI checks it out
-		b.Branch = main
-	}
-	if b.Branch == "" && !b.Dirty && w.options.PullRequest == 0 {
-		if b.Branch, err = w.branchAt(ctx, b.Commit); err != nil {
-			return err
-		}
-	}
-	tag, names := release.Followers(w.environments, b, main, w.options.PullRequest)
 	switch {
 	case tag != "" && w.options.PullRequest > 0:
 		err = w.tag(ctx, tag)
@@ -39,6 +29,25 @@ func (w *pushing) point(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// followers are the tag and the environments that follow what is published, and that with the branch that it is of.
+func (w *pushing) followers(ctx context.Context) (b release.Build, tag string, names []string, err error) {
+	main, tip, err := w.defaultBranch(ctx)
+	if err != nil {
+		return b, "", nil, err
+	}
+	b = w.build                                                 // which may have been published of another branch
+	if b.Branch = w.branch; b.Branch == "" && tip == b.Commit { // as CI checks it out
+		b.Branch = main
+	}
+	if b.Branch == "" && !b.Dirty && w.options.PullRequest == 0 {
+		if b.Branch, err = w.branchAt(ctx, b.Commit); err != nil {
+			return b, "", nil, err
+		}
+	}
+	tag, names = release.Followers(w.environments, b, main, w.options.PullRequest)
+	return b, tag, names, nil
 }
 
 // branchAt is the only branch of the origin that ends in a commit, for a CI that checks out no branch; "" where there is none or are more, which is said.
@@ -103,25 +112,38 @@ func (w *pushing) follow(ctx context.Context, name, branch string) error {
 			return err
 		}
 	}
-	if _, err := w.approvals(ctx, quiet, &m); err != nil {
+	if err := w.allow(ctx, quiet, o, &m); err != nil {
 		return err
 	}
-	checked := o
-	checked.Back = m.Action == release.RolledBack
-	if m.Checks, err = w.check(ctx, quiet, checked, m.Commit); err != nil {
-		return err
-	}
-	passed := m.Checks
 	err = w.carryOut(ctx, quiet, o, m, plannedMove(m))
 	var changed *release.ChangedError
 	for range 3 { // the build before this one came in between, which is as it should be
 		if !errors.As(err, &changed) {
 			break
 		}
-		if m, _, err = w.move(ctx, quiet, o); err == nil {
-			m.Checks = passed
-			err = w.carryOut(ctx, quiet, o, m, plannedMove(m))
+		before := m
+		if m, _, err = w.move(ctx, quiet, o); err != nil {
+			break
 		}
+		if m.Action == before.Action {
+			m.Approvals, m.Checks = before.Approvals, before.Checks
+		} else if err = w.allow(ctx, quiet, o, &m); err != nil {
+			break
+		}
+		err = w.carryOut(ctx, quiet, o, m, plannedMove(m))
+	}
+	return err
+}
+
+// allow is an error where a move lacks approvals or fails a check.
+func (w *pushing) allow(ctx context.Context, s Streams, o promoteOptions, m *release.Move) error {
+	if _, err := w.approvals(ctx, s, m); err != nil {
+		return err
+	}
+	o.Back = m.Action == release.RolledBack
+	passed, err := w.check(ctx, s, o, m.Commit)
+	if !o.Back { // one that goes back keeps those that it passed
+		m.Checks = passed
 	}
 	return err
 }

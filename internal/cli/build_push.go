@@ -88,11 +88,13 @@ type pushPlan struct {
 	Commit string            `json:"commit"`
 	Build  []string          `json:"build"` // services whose image would be built
 	Retag  map[string]string `json:"retag"` // digests of those that were published before, by service
+	Tag    string            `json:"tag"`   // that follows the branch or the pull request; "" for none
+	Moves  []string          `json:"moves"` // environments that take the build
 }
 
 // preview prints what would be published; done is that all of it is there.
 func (w *pushing) preview(ctx context.Context, done bool) error {
-	s, p := w.streams, pushPlan{Commit: w.build.Commit, Build: []string{}, Retag: map[string]string{}}
+	s, p := w.streams, pushPlan{Commit: w.build.Commit, Build: []string{}, Retag: map[string]string{}, Moves: []string{}}
 	var lines []string
 	if !done {
 		formers, err := w.formers(ctx)
@@ -100,33 +102,62 @@ func (w *pushing) preview(ctx context.Context, done bool) error {
 			return err
 		}
 		for _, service := range slices.Sorted(maps.Keys(w.inputs)) {
-			i := slices.IndexFunc(formers, func(b release.Build) bool {
-				if b.Images[service] == "" || b.Inputs[service] != w.inputs[service] || w.options.NoCache || w.options.Pull {
-					return false
-				}
-				_, err := w.registry.Resolve(ctx, service, b.Images[service]) // what cannot be asked would be built
-				return err == nil
-			})
-			if i < 0 {
+			b, err := w.former(ctx, service, formers)
+			if err != nil {
+				return err
+			}
+			if b == nil {
 				p.Build, lines = append(p.Build, service), append(lines, fmt.Sprintf("  %-12s would be built: %s", service, w.why(service, formers)))
 				continue
 			}
-			p.Retag[service], lines = formers[i].Images[service], append(lines, fmt.Sprintf("  %-12s would be that of %s", service, release.Short(formers[i].Commit)))
+			p.Retag[service], lines = b.Images[service], append(lines, fmt.Sprintf("  %-12s would be that of %s", service, release.Short(b.Commit)))
 		}
+	}
+	of, tag, names, err := w.followers(ctx)
+	if err != nil {
+		return err
+	}
+	p.Tag = tag
+	for _, name := range names {
+		if done {
+			m, _, err := w.move(ctx, s, promoteOptions{Project: w.options.Project, Environment: name, Commit: w.build.Commit, Branch: of.Branch})
+			if err != nil {
+				return err
+			}
+			if m.IsDone() {
+				continue
+			}
+		}
+		p.Moves, lines = append(p.Moves, name), append(lines, "  "+name+" would run it")
 	}
 	if w.options.JSON {
 		if err := printJSON(s.Out, p); err != nil {
 			return err
 		}
-	} else if done {
-		fmt.Fprintf(s.Out, "%s %s: all images are there already\n", w.project.Name, release.Short(w.build.Commit))
 	} else {
-		fmt.Fprintf(s.Out, "%s %s would be published:\n%s\n", w.project.Name, release.Short(w.build.Commit), strings.Join(lines, "\n"))
+		what := "would be published"
+		if done {
+			what = "all images are there already"
+		}
+		fmt.Fprintln(s.Out, strings.Join(append([]string{fmt.Sprintf("%s %s: %s", w.project.Name, release.Short(w.build.Commit), what)}, lines...), "\n"))
 	}
-	if done {
+	if done && len(p.Moves) == 0 {
 		return nil
 	}
 	return &exitError{code: exitChanges}
+}
+
+// former is the build whose image of a service this one would have; nil for none.
+func (w *pushing) former(ctx context.Context, service string, formers []release.Build) (*release.Build, error) {
+	for _, b := range formers {
+		if b.Images[service] == "" || b.Inputs[service] != w.inputs[service] || w.options.NoCache || w.options.Pull {
+			continue
+		}
+		if _, err := w.registry.Resolve(ctx, service, b.Images[service]); !errors.Is(err, release.ErrAbsent) {
+			return &b, err
+		}
+	}
+	return nil, nil
 }
 
 // begin finds out what is to be published; done is that all of it is there.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strake-dev/strake/compose"
 	"github.com/strake-dev/strake/internal/release"
 	"github.com/strake-dev/strake/previews"
 )
@@ -141,25 +142,55 @@ func (c listedCommit) String() string {
 	return harmless(fmt.Sprintf("%s %s (%s)", release.Short(c.Commit), c.Subject, c.Author))
 }
 
-// commitsApart are the commits that the second of two has alone and those that the first has alone, the newest first. A commit that the repository has not is an
-// error.
+// commitsApart are the commits that the second of two has alone and those that the first has alone, the newest first. What the second has by another commit, which
+// changes the same or says that it was picked from it, is taken back by none. A commit that the repository has not, and two that have none in common, are an error.
 func commitsApart(ctx context.Context, s Streams, dir, before, after string) (brings, takesBack []listedCommit, err error) {
-	list, err := gitSaid(ctx, s, dir, "-c", "log.showSignature=false", "log", "--left-right", "--format=%m%H%x00%an%x00%s", "--end-of-options", before+"..."+after)
+	log := func(args ...string) ([]listedCommit, error) {
+		list, err := gitSaid(ctx, s, dir, append([]string{"-c", "log.showSignature=false", "log", "--format=%m%H%x00%an%x00%s"}, args...)...)
+		all := []listedCommit{}
+		for line := range strings.Lines(list) {
+			facts := strings.SplitN(strings.TrimRight(line, "\n"), "\x00", 3)
+			if len(facts) < 3 {
+				return nil, fmt.Errorf("git says of a commit %q", line)
+			}
+			all = append(all, listedCommit{facts[0], facts[2], facts[1]})
+		}
+		return all, err
+	}
+	all, err := log("--left-right", "--end-of-options", before+"..."+after)
 	if err != nil {
+		for _, commit := range []string{before, after} {
+			if _, err := commitNamed(ctx, s, dir, commit); err != nil {
+				return nil, nil, &compose.HintedError{Err: err, Next: "git fetch origin " + commit + " brings it"}
+			}
+		}
 		return nil, nil, err
 	}
 	brings, takesBack = []listedCommit{}, []listedCommit{}
-	for line := range strings.Lines(list) {
-		facts := strings.SplitN(strings.TrimRight(line, "\n"), "\x00", 3)
-		if len(facts) < 3 {
-			return nil, nil, fmt.Errorf("git says of a commit %q", line)
-		}
-		c := listedCommit{facts[0][1:], facts[2], facts[1]}
-		if facts[0][0] == '<' {
+	for _, c := range all {
+		side := c.Commit[0]
+		if c.Commit = c.Commit[1:]; side == '<' {
 			takesBack = append(takesBack, c)
 		} else {
 			brings = append(brings, c)
 		}
 	}
-	return brings, takesBack, nil
+	if len(takesBack) == 0 {
+		return brings, takesBack, nil
+	}
+	if _, err := git(ctx, s, dir, "merge-base", before, after); err != nil {
+		return nil, nil, &compose.HintedError{Err: fmt.Errorf("%s and %s have no commit in common that the repository knows", release.Short(before), release.Short(after)), Next: "git fetch --unshallow brings what is older"}
+	}
+	only, err := log("--left-only", "--cherry-pick", "--no-merges", "--end-of-options", before+"..."+after)
+	if err != nil {
+		return nil, nil, err
+	}
+	said, err := gitSaid(ctx, s, dir, "-c", "log.showSignature=false", "log", "--format=%B", "--end-of-options", before+".."+after)
+	if err != nil {
+		return nil, nil, err
+	}
+	return brings, slices.DeleteFunc(takesBack, func(c listedCommit) bool {
+		isThere := !slices.ContainsFunc(only, func(o listedCommit) bool { return o.Commit[1:] == c.Commit })
+		return isThere || strings.Contains(said, "cherry picked from commit "+c.Commit)
+	}), nil
 }

@@ -33,8 +33,7 @@ func newPromote() *cli.Command {
 		UsageText:   "strake promote prod            # what runs where prod comes from\nstrake promote dev 3f2c1ab\nstrake promote prod --dry-run\nstrake promote prod --hotfix   # of a branch that x-strake.environments.prod.hotfix names\nstrake promote prod --propose  # writes it into deploy/prod.yaml, for review",
 		Description: "0 it runs there, 1 failed, 2 wrong usage, 4 held by another, 5 the policy said no, 10 there is something to do (--dry-run), 130 interrupted",
 		Flags: append(promoteFlags(), &cli.BoolFlag{Name: "hotfix", Usage: "take the commit of a hotfix branch, which runs nowhere yet"},
-			&cli.BoolFlag{Name: "propose", Usage: "write the commit into the environment's file on a branch for review, and move nothing"},
-			&cli.BoolFlag{Name: "no-deploy", Usage: "move tags alone, which is all that there is for an environment without a deploy target"}),
+			&cli.BoolFlag{Name: "propose", Usage: "write the commit into the environment's file on a branch for review, and move nothing"}),
 		Action: func(c *cli.Context) error {
 			o, err := promoteOptionsOf(c)
 			if err != nil {
@@ -76,6 +75,7 @@ func promoteFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what would be moved, and move nothing"},
 		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
+		&cli.BoolFlag{Name: "no-deploy", Usage: "move tags alone, which is all that there is to do for an environment without a deploy target"},
 		&cli.BoolFlag{Name: "force", Usage: "move tags too that somebody moved by hand"},
 		jsonFlag(),
 	}
@@ -107,14 +107,15 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 	}
 	_, refused := r.approvals(ctx, s, &m)
 	plan := r.printPlan(ctx, s, o, m, have)
-	if err := r.permitted(ctx, s, o, &m, refused); err != nil {
-		return err
-	}
-	if !o.Yes || o.DryRun { // else it is looked at while it is claimed
+	if refused == nil {
 		if err := r.look(ctx, s, o, have, m); err != nil {
 			return err
 		}
 	}
+	if err := r.permitted(ctx, s, o, &m, refused); err != nil {
+		return err
+	}
+	plan.Checks = m.Checks
 	if o.DryRun {
 		if o.JSON {
 			err = printJSON(s.Out, plan)
@@ -135,11 +136,28 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 	return r.carryOut(ctx, s, o, m, plan)
 }
 
-// look is an error where a move could not be carried out as things are.
+// changed is the error of a move that could be made when it was confirmed: where nobody named a commit and git says another one by now, it is that.
+func (r *releasing) changed(ctx context.Context, s Streams, o promoteOptions, isNamed bool, err error) error {
+	var policy *release.PolicyError
+	if isNamed || o.Back || !errors.As(err, &policy) || r.environments[o.Environment].File == "" {
+		return err
+	}
+	wish, file, wishErr := r.wish(ctx, s, o.Environment, o.WishAt)
+	if wishErr != nil || wish == o.Commit {
+		return err
+	}
+	return &compose.HintedError{Err: fmt.Errorf("%s says meanwhile that %s is to run %s, and no more %s: %w", file, o.Environment, release.Short(wish), release.Short(o.Commit), compose.ErrHeld), Next: "nothing was moved; run it again"}
+}
+
+// look is an error where a move could not be carried out as things are: before somebody is asked, and before checks are run and images copied, which take long.
+// Else it is found out under the claim.
 func (r *releasing) look(ctx context.Context, s Streams, o promoteOptions, have release.History, m release.Move) error {
 	at, err := r.imagesOf(ctx, s, m.Environment)
 	if err != nil {
 		return err
+	}
+	if o.Yes && !o.DryRun && at.Path == r.registry.Path && len(r.environments[o.Environment].Checks) == 0 {
+		return nil
 	}
 	return r.registry.Look(ctx, at, have, m, o.Force)
 }
@@ -156,6 +174,7 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	if err != nil {
 		return r.registry.Instead(ctx, images, nil, confirmed, err)
 	}
+	isNamed := o.Commit != ""
 	o.Commit, o.Back = confirmed.Commit, confirmed.Action == release.RolledBack // one back may be another one by then
 	var e release.Entry
 	var m release.Move
@@ -163,17 +182,17 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 	late := false
 	err = hold(ctx, o.Environment, func(ctx context.Context, still func(context.Context) error) error {
 		var have release.History
-		if err := r.renew(ctx, s, o); err != nil {
-			return err
-		}
 		if o.Branch != "" {
 			if is, err := r.isTip(ctx, s, o.Branch, o.Commit, o.Environment); err != nil || !is {
 				late = true
 				return err
 			}
 		}
-		if m, have, err = r.move(ctx, s, o); err != nil {
+		if err := r.renew(ctx, s, o); err != nil {
 			return err
+		}
+		if m, have, err = r.move(ctx, s, o); err != nil {
+			return r.changed(ctx, s, o, isNamed, err)
 		}
 		if done = m.IsDone() && !confirmed.IsDone(); done {
 			return nil
@@ -181,11 +200,11 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		if err := m.Check(confirmed); err != nil {
 			return err
 		}
+		m.Approvals, m.Checks = confirmed.Approvals, confirmed.Checks // of a rollback they were verified
 		if m.Action == release.Promoted {
-			m.Checks = confirmed.Checks
-		}
-		if _, err := r.approvals(ctx, s, &m); err != nil {
-			return err
+			if _, err := r.approvals(ctx, s, &m); err != nil {
+				return err
+			}
 		}
 		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Images: images, Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now, Still: still,
 			Warn: func(text string) { fmt.Fprintln(s.Err, "warning: "+text) }})
@@ -232,6 +251,7 @@ func (r *releasing) turn(ctx context.Context, s Streams, o promoteOptions, m rel
 // printDone says that there is nothing to move.
 func (r *releasing) printDone(s Streams, o promoteOptions, m release.Move) error {
 	d := plannedMove(m)
+	d.Brings, d.TakesBack, d.Settings = []listedCommit{}, []listedCommit{}, []settingChange{}
 	return r.printMove(s, o, d, fmt.Sprintf("%s runs %s already; nothing to move", m.Environment, release.Short(m.Commit)))
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -46,16 +47,18 @@ func (r *releasing) check(ctx context.Context, s Streams, o promoteOptions, comm
 	if err := os.Mkdir(home, 0o700); err != nil {
 		return nil, err
 	}
+	names := r.checkNames(ctx, s, o)
 	for i, check := range e.Checks {
-		fmt.Fprintf(s.Err, "checking: %s\n", check)
+		name := names[i]
+		fmt.Fprintf(s.Err, "checking: %s\n", harmless(name))
 		began := s.Now()
 		out, err := runCheck(ctx, s, filepath.Join(root, "tree", filepath.FromSlash(prefix)), home, check)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		kept := r.keepOutput(fmt.Sprintf("%s-%s-%d.log", o.Environment, commit, i+1), check, out)
+		kept := r.keepOutput(fmt.Sprintf("%s-%s-%d.log", o.Environment, commit, i+1), name, out)
 		if err != nil {
-			refused := &release.PolicyError{Why: fmt.Sprintf("the check %q of %s fails at %s after %s: %v", check, o.Environment, release.Short(commit), span(s.Now().Sub(began)), err),
+			refused := &release.PolicyError{Why: fmt.Sprintf("the check %q of %s fails at %s after %s: %v", name, o.Environment, release.Short(commit), span(s.Now().Sub(began)), err),
 				Next: "git checkout " + release.Short(commit) + " and run it there"}
 			if kept != "" {
 				refused.Next = "what it printed is in " + kept + "\n" + refused.Next
@@ -63,14 +66,45 @@ func (r *releasing) check(ctx context.Context, s Streams, o promoteOptions, comm
 			lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
 			return nil, &reportedError{refused, []section{{"its last lines", strings.Join(lines[max(0, len(lines)-keptLines):], "\n")}}}
 		}
-		passed = append(passed, release.Check{Command: check, Took: s.Now().Sub(began)})
+		passed = append(passed, release.Check{Command: name, Took: s.Now().Sub(began)})
 	}
 	return passed, nil
 }
 
+// checkNames are the checks of an environment as the default branch writes them, to be shown and kept: a variable in one may have a secret's value when it runs.
+func (r *releasing) checkNames(ctx context.Context, s Streams, o promoteOptions) []string {
+	names := make([]string, len(r.environments[o.Environment].Checks))
+	var written struct {
+		Strake struct {
+			Environments map[string]struct{ Checks []string }
+		} `json:"x-strake"`
+	}
+	text, err := r.source.Written(ctx, r.policy, o.Project.loadOptions(s))
+	if err == nil {
+		err = json.Unmarshal(text, &written)
+	}
+	all := written.Strake.Environments[o.Environment].Checks
+	for i := range names {
+		names[i] = fmt.Sprintf("check %d of %d", i+1, len(names))
+		if err == nil && len(all) == len(names) {
+			names[i] = all[i]
+		}
+	}
+	return names
+}
+
+// oldOutput is how old what a check printed is when it is removed.
+const oldOutput = 30 * 24 * time.Hour
+
 // keepOutput writes what a check printed into the cache folder, and returns the file; "" where that cannot be.
 func (r *releasing) keepOutput(name, check, out string) string {
 	dir := filepath.Join(r.cache, "checks", r.project)
+	old, _ := os.ReadDir(dir) // there may be none
+	for _, f := range old {
+		if info, err := f.Info(); err == nil && time.Since(info.ModTime()) > oldOutput {
+			_ = os.Remove(filepath.Join(dir, f.Name())) // another may have
+		}
+	}
 	if r.cache == "" || os.MkdirAll(dir, 0o700) != nil || os.WriteFile(filepath.Join(dir, name), []byte("$ "+check+"\n"+out), 0o600) != nil {
 		return ""
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,9 +64,21 @@ func TestGit_OfCommitsWithoutASubjectAndUnknownOnes(t *testing.T) {
 	}
 	sides := []string{"one", "two"}
 	for i, name := range sides {
-		for _, args := range [][]string{{"checkout", "-q", "--detach", f.ID}, {"-c", "user.name=ada", "-c", "user.email=a@example.org", "commit", "-q", "--allow-empty", "-m", "> " + name}} {
-			if _, err := gitSaid(t.Context(), s, dir, args...); err != nil {
+		commits := []string{"> " + name, "the same on both", "picked, and made to fit"}
+		if i == 1 {
+			commits[2] += "\n\n(cherry picked from commit " + sides[0] + ")" // which is its end, for a moment
+		}
+		if _, err := gitSaid(t.Context(), s, dir, "checkout", "-q", "--detach", f.ID); err != nil {
+			t.Fatal(err)
+		}
+		for n, message := range commits {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(n)), []byte(strings.Repeat(name, 1-n%2)), 0o600); err != nil {
 				t.Fatal(err)
+			}
+			for _, args := range [][]string{{"add", "-A"}, {"-c", "user.name=ada", "-c", "user.email=a@example.org", "commit", "-q", "-m", message}} {
+				if _, err := gitSaid(t.Context(), s, dir, args...); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		facts, err := factsOf(t.Context(), s, dir, "HEAD")
@@ -74,7 +87,7 @@ func TestGit_OfCommitsWithoutASubjectAndUnknownOnes(t *testing.T) {
 		}
 	}
 	more, less, err := commitsApart(t.Context(), s, dir, sides[0], sides[1])
-	if err != nil || len(more) != 1 || more[0] != (listedCommit{sides[1], "> two", "ada"}) || len(less) != 1 || less[0] != (listedCommit{sides[0], "> one", "ada"}) {
+	if err != nil || len(more) != 3 || more[0].Commit != sides[1] || more[2].Subject != "> two" || more[2].Author != "ada" || len(less) != 1 || less[0].Subject != "> one" {
 		t.Errorf("commitsApart of two sides = %q, %q, %v", more, less, err)
 	}
 }

@@ -89,7 +89,10 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 func printChange(ctx context.Context, s Streams, to io.Writer, dir, before, after string) (brings, takesBack []listedCommit) {
 	brings, takesBack, err := commitsApart(ctx, s, dir, before, after)
 	if err != nil {
-		fmt.Fprintf(to, "which commits are between is not known: %v\n  → git fetch origin %s brings them, and git fetch --unshallow what was before\n", err, after)
+		fmt.Fprintf(to, "which commits are between is not known: %v\n", err)
+		if next := hintOf(err); next != "" {
+			fmt.Fprintf(to, "  → %s\n", next)
+		}
 		return nil, nil
 	}
 	printCommits(to, "brings", brings)

@@ -71,10 +71,10 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions, acts bool)
 	return r, err
 }
 
-// wantsLatest is whether an environment of a project asks for approvals, or has its commit on the default branch.
+// wantsLatest is whether an environment of a project asks for approvals, or has its commit on the default branch or at the end of one.
 func wantsLatest(p *compose.Project) bool {
 	for _, e := range p.Settings.Environments {
-		if len(e.Approvals) > 0 || e.File != "" {
+		if len(e.Approvals) > 0 || e.File != "" || e.Branch != "" {
 			return true
 		}
 	}
@@ -176,7 +176,8 @@ func (r *releasing) build(ctx context.Context, commit string) (release.Build, er
 
 // claims are how a move is had by one at a time.
 func (r *releasing) claims(ctx context.Context, s Streams, command string) (release.Claims, error) {
-	c := release.Claims{Registry: r.registry, Owner: owner(s, command), Alive: isAlive, Now: s.Now, Git: func(ctx context.Context, args ...string) (string, error) { return gitSaid(ctx, s, r.dir, args...) }}
+	c := release.Claims{Registry: r.registry, Owner: owner(s, command), Alive: isAlive, Now: s.Now,
+		Warn: func(text string) { fmt.Fprintln(s.Err, "warning: "+harmless(text)) }, Git: func(ctx context.Context, args ...string) (string, error) { return gitSaid(ctx, s, r.dir, args...) }}
 	is, err := r.sources.hasOrigin(ctx, s)
 	if is {
 		c.Remote = "origin"

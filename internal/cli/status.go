@@ -34,8 +34,8 @@ type environmentStatus struct {
 	Begun       *release.Entry     `json:"begun"`   // which is not done
 	Services    []serviceStatus    `json:"services"`
 	From        string             `json:"from"`              // the environment that it comes from; "" for the default branch
-	Next        []listedCommit     `json:"next"`              // commits of what is offered to it that it has not; null where that is not known
-	TakesBack   []listedCommit     `json:"takesBack"`         // commits that it has and what is offered has not
+	Next        []listedCommit     `json:"next"`              // commits of where it comes from that it has not; null where that is not known
+	TakesBack   []listedCommit     `json:"takesBack"`         // commits that it has and a promotion would take back
 	Offered     string             `json:"offered,omitempty"` // the commit that a promotion would take, where it is another one
 	Ripe        time.Time          `json:"ripe,omitzero"`     // when that has run for long enough where it comes from, where it has not yet
 	Given       []release.Approval `json:"given"`             // approvals that it has
@@ -43,7 +43,8 @@ type environmentStatus struct {
 	Debts       []release.Debt     `json:"debts"`             // fixes that the default branch does not have
 	Wish        *wishStatus        `json:"wish,omitempty"`    // where the environment's file says something else than it runs
 	Back        int                `json:"back"`              // how many releases it can go back to whose images are kept
-	Moved       []string           `json:"moved"`             // services whose tag is on another image than the ledger says: somebody moved it by hand
+	Moved       []string           `json:"moved"`             // services whose tag is on another image than the ledger says
+	Gone        []string           `json:"gone"`              // services that have no such tag, though they should
 	Broken      string             `json:"broken,omitempty"`  // why its ledger does not tell what it runs
 
 	offers string // what it is that has Offered, for people
@@ -92,24 +93,22 @@ func status(ctx context.Context, s Streams, o projectOptions, only []string, lon
 	for _, name := range names {
 		h, err := r.registry.History(ctx, name, nil)
 		var broken *release.BrokenError
-		if errors.As(err, &broken) && len(h) > 0 {
+		switch {
+		case err != nil && !errors.As(err, &broken):
+			return err
+		case err != nil && len(h) > 0 && broken.Number < h[0].Number: // what it runs is known all the same
 			fmt.Fprintf(s.Err, "warning: %v\n", err)
 			err = nil
-		}
-		if err != nil && !errors.As(err, &broken) {
-			return err
+		case err != nil: // the others have ledgers of their own
+			h, bad = nil, errors.Join(bad, err)
 		}
 		if ledgers[name] = h; len(only) > 0 && !slices.Contains(only, name) { // it is read for those that come from it
 			continue
 		}
-		st := r.statusOf(ctx, s, name, ledgers)
-		if err != nil { // the others have ledgers of their own
-			st.Broken, bad = err.Error(), errors.Join(bad, err)
-		}
-		all = append(all, st)
+		all = append(all, r.statusOf(ctx, s, name, ledgers, err))
 	}
 	if asJSON {
-		return errors.Join(printJSON(s.Out, all), bad)
+		return documented(bad, printJSON(s.Out, all))
 	}
 	for i, e := range all {
 		if i > 0 {
@@ -158,12 +157,15 @@ func (e environmentStatus) text(now time.Time, long bool) string {
 		say("what %s runs is not known: %s", e.Environment, harmless(e.Broken))
 		return b.String()
 	case len(e.Moved) > 0:
-		say("%s has no ledger, and its tag %s of %s is on images: somebody put it there, or removed the ledger", e.Environment, e.Tag, strings.Join(e.Moved, ", "))
+		say("%s has no release, and its tag %s of %s is on images: a build or somebody put it there, or the ledger is gone", e.Environment, e.Tag, strings.Join(e.Moved, ", "))
 	default:
 		say("%s runs nothing yet", e.Environment)
 	}
 	if e.Release != nil && len(e.Moved) > 0 {
-		say("  its tag %s of %s is on other images than those: somebody moved it by hand, and %s --force puts it back", e.Tag, strings.Join(e.Moved, ", "), e.Release.Command())
+		say("  its tag %s of %s is on other images than those: somebody moved it by hand, and strake rollback %s %s --force puts it back", e.Tag, strings.Join(e.Moved, ", "), e.Environment, release.Short(e.Release.Commit))
+	}
+	if e.Release != nil && len(e.Gone) > 0 {
+		say("  %s of %s is gone: somebody removed it, or cleaned up the image; strake rollback %s %s --force makes it again", e.Tag, strings.Join(e.Gone, ", "), e.Environment, release.Short(e.Release.Commit))
 	}
 	e.sayNext(say, long)
 	if len(e.Given) > 0 {

@@ -10,12 +10,16 @@ import (
 	"github.com/strake-dev/strake/internal/release"
 )
 
-// statusOf is what the ledgers say of an environment, and whether its tags are as they say.
-func (r *releasing) statusOf(ctx context.Context, s Streams, name string, ledgers map[string]release.History) environmentStatus {
+// statusOf is what the ledgers say of an environment, and whether its tags are as they say. Of one whose ledger is broken only that is said.
+func (r *releasing) statusOf(ctx context.Context, s Streams, name string, ledgers map[string]release.History, broken error) environmentStatus {
 	e := r.environments[name]
 	h := ledgers[name]
 	st := environmentStatus{Environment: name, Tag: e.Tag, From: e.From, Services: []serviceStatus{}, Debts: append([]release.Debt{}, r.debts(ctx, s, h)...),
-		Given: []release.Approval{}, Missing: []release.Lack{}, Moved: []string{}}
+		Given: []release.Approval{}, Missing: []release.Lack{}, Moved: []string{}, Gone: []string{}}
+	if broken != nil {
+		st.Broken = broken.Error()
+		return st
+	}
 	if current, ok := h.Current(); ok {
 		st.Release = &current
 	}
@@ -29,16 +33,17 @@ func (r *releasing) statusOf(ctx context.Context, s Streams, name string, ledger
 	}
 	st.Back = len(h.Back())
 	if st.Begun == nil {
-		moved, err := r.moved(ctx, s, st)
-		if err != nil {
+		if err := r.moved(ctx, s, &st, h); err != nil {
 			fmt.Fprintf(s.Err, "warning: whether the tags of %s are as its ledger says is not known: %v\n", name, err)
 		}
-		st.Moved = append(st.Moved, moved...)
 	}
 	last, has := h.Last()
 	next, offered := r.offered(ctx, s, &st, ledgers[e.From], last)
 	if has && next != "" { // a commit that the repository has not is none that is known
 		st.Next, st.TakesBack, _ = commitsApart(ctx, s, r.dir, last.Commit, next)
+		if offered != "" && offered != next {
+			_, st.TakesBack, _ = commitsApart(ctx, s, r.dir, last.Commit, offered)
+		}
 	}
 	if offered == "" || offered == last.Commit {
 		return st
@@ -57,13 +62,12 @@ func (r *releasing) statusOf(ctx context.Context, s Streams, name string, ledger
 // not known. It has the status say where the first is.
 func (r *releasing) offered(ctx context.Context, s Streams, st *environmentStatus, from release.History, last release.Entry) (next, commit string) {
 	e := r.environments[st.Environment]
-	main, _ := r.source.DefaultBranch(ctx) // without one nothing is known of it
 	isMain := false
 	if e.Branch != "" {
-		name, err := branchOf(ctx, s, r.dir, main.From)
+		name, err := branchOf(ctx, s, r.dir, r.main.From)
 		isMain = err == nil && name == e.Branch
 	}
-	st.offers, next = "the default branch has", main.ID
+	st.offers, next = "the default branch has", r.policy
 	if e.From != "" {
 		runs, _ := from.Current()
 		st.offers, next = e.From+" runs", runs.Commit
@@ -84,8 +88,8 @@ func (r *releasing) offered(ctx context.Context, s Streams, st *environmentStatu
 	return next, commit
 }
 
-// moved are the services whose tag is not where the ledger says; of an environment without a ledger those that have the tag.
-func (r *releasing) moved(ctx context.Context, s Streams, st environmentStatus) ([]string, error) {
+// moved writes down the services whose tag is not where the ledger says; of an environment without a ledger those that have the tag.
+func (r *releasing) moved(ctx context.Context, s Streams, st *environmentStatus, h release.History) error {
 	want := map[string]string{}
 	for _, service := range r.built {
 		want[service] = ""
@@ -95,9 +99,18 @@ func (r *releasing) moved(ctx context.Context, s Streams, st environmentStatus) 
 	}
 	at, err := r.imagesOf(ctx, s, st.Environment)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return at.Moved(ctx, st.Tag, want)
+	moved, gone, err := at.Moved(ctx, st.Tag, want)
+	if err != nil || len(moved)+len(gone) == 0 {
+		return err
+	}
+	now, err := r.registry.History(ctx, st.Environment, func(release.History) bool { return true })
+	if err != nil || len(now) > 0 && (len(h) == 0 || now[0].Number != h[0].Number) { // a move, which is no hand's
+		return err
+	}
+	st.Moved, st.Gone = append(st.Moved, moved...), append(st.Gone, gone...)
+	return nil
 }
 
 // missing writes down which approvals what is offered to an environment has and lacks.

@@ -22,7 +22,7 @@ func stakeholders(now time.Time) []environmentStatus {
 	commits := []listedCommit{{commit("c"), "Round up", "Ada"}, {commit("d"), "Add a map", "Bob"}, {commit("e"), "Tidy\x1b[2J", "Bob"}, {commit("f"), "Rename", "Cyn"}}
 	return []environmentStatus{
 		{Environment: "dev", Release: entry("c", "Round up", 2*time.Hour), Next: []listedCommit{}, Back: 1, offers: "the default branch has"},
-		{Environment: "prod", Tag: "release", From: "dev", Release: approved, Services: services, Next: commits, TakesBack: commits[3:], Offered: commit("c"), Back: 4, offers: "dev runs", Ripe: time.Date(2026, 11, 2, 8, 0, 0, 0, time.Local), Given: approved.Approvals[1:], Moved: []string{"web"},
+		{Environment: "prod", Tag: "release", From: "dev", Release: approved, Services: services, Next: commits, TakesBack: commits[3:], Offered: commit("c"), Back: 4, offers: "dev runs", Ripe: time.Date(2026, 11, 2, 8, 0, 0, 0, time.Local), Given: approved.Approvals[1:], Moved: []string{"web"}, Gone: []string{"api"},
 			Missing: []release.Lack{{Role: "lead", Missing: 1, Who: []string{"bob", "eve"}}, {Role: "devops", Missing: 2}},
 			Debts:   []release.Debt{{Fix: release.Fix{Commit: commit("9"), Subject: "Fix rounding"}, Branch: "hotfix/1"}, {Fix: release.Fix{Commit: commit("8")}, Branch: "hotfix/2", Unknown: "git does not know 7777777"}},
 			Wish:    &wishStatus{"deploy/prod.yaml", commit("d"), false}},
@@ -50,6 +50,7 @@ prod runs “Charge in euros” (bbbbbbb) for 2d, put there by ada@example.org
   api is that of “First” (aaaaaaa), 4d ago, by eve@example.org
   approved by cyn (devops), bob (lead)
   its tag release of web is on other images than those: somebody moved it by hand, and strake rollback prod bbbbbbb --force puts it back
+  release of api is gone: somebody removed it, or cleaned up the image; strake rollback prod bbbbbbb --force makes it again
   next: 4 commits that dev runs
     ccccccc Round up (Ada)
     ddddddd Add a map (Bob)
@@ -74,7 +75,7 @@ far is incomplete: promote of “Round up” (ccccccc) was begun 1m ago by ada@e
 new runs nothing yet
   next: what dev runs, ccccccc
 what torn runs is not known: the ledger of torn is broken at entry 3: it tells of nothing
-bare has no ledger, and its tag bare of api, web is on images: somebody put it there, or removed the ledger
+bare has no release, and its tag bare of api, web is on images: a build or somebody put it there, or the ledger is gone
   next: not known
 `
 	if got := text(false); got != want {

@@ -149,12 +149,12 @@ func (b Ballot) After(all []Signed, who string) time.Time {
 }
 
 // Stands is whether the last that somebody said of the release is that they approve it, whether that counts at the moment or not: of whatever images, in whatever
-// role, with whatever key.
+// role, with whatever key. It is taken back with a key of theirs alone.
 func (b Ballot) Stands(all []Signed, who string) bool {
 	var last Statement
 	for _, one := range all {
-		st, _, err := one.statement()
-		if err == nil && st.Project == b.Want.Project && st.Environment == b.Want.Environment && st.Commit == b.Want.Commit &&
+		st, key, err := one.statement()
+		if err == nil && st.Project == b.Want.Project && st.Environment == b.Want.Environment && st.Commit == b.Want.Commit && (!st.Withdrawn || b.foreign(st, key) == "") &&
 			slices.Contains(b.Signers.person(who), strings.ToLower(st.Who)) && !st.Time.Before(last.Time) {
 			last = st
 		}

@@ -31,7 +31,7 @@ type Claims struct {
 func (c Claims) back(environment string, err, dropErr error) error {
 	dropErr = fmt.Errorf("give back the claim of %s: %w", environment, dropErr)
 	if err == nil && c.Warn != nil {
-		c.Warn(dropErr.Error() + "; the next move is held up until then, or an hour at most")
+		c.Warn(dropErr.Error() + "; until it is given back, or for an hour, nobody else moves " + environment)
 		return nil
 	}
 	return errors.Join(err, dropErr)

@@ -50,6 +50,9 @@ func movingFilters(tags []string) ([]string, error) {
 		}
 		of := shared[best]
 		delete(shared, best)
+		for prefix, others := range shared { // of which none is a filter any more
+			shared[prefix] = slices.DeleteFunc(slices.Clone(others), func(t string) bool { return slices.Contains(of, t) })
+		}
 		filters = slices.DeleteFunc(filters, func(f string) bool { return slices.Contains(of, f) })
 		if best != "pr-" {
 			filters = append(filters, best+"*")

@@ -91,6 +91,7 @@ func TestMovingFilters_AreFewAndOfNothingThatIsWrittenOnce(t *testing.T) {
 		{[]string{"latest", "env-a", "env-b", "on.a", "on.b", "two"}, "env-* latest on.* pr* two"},
 		{[]string{"latest", "stg", "staging", "prod", "preprod", "demo", "uat"}, "demo latest pr* st* uat"},
 		{[]string{"latest", "uat1", "uat2", "uat3", "test", "tests", "demo"}, "demo latest pr* test* uat*"},
+		{[]string{"latest", "stg", "staging", "stable", "uat1", "uat2", "demo"}, "demo latest pr* st* uat*"},
 		{[]string{"latest", "v-a", "v-b", "a1", "a2", "keeper", "keep"}, ""},
 		{[]string{"a", "b", "c", "d", "e", "f"}, ""},
 	} {

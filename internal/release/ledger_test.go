@@ -112,7 +112,7 @@ func TestLook_RefusesWhatRunWould(t *testing.T) {
 	if err := r.Look(t.Context(), r, have, m, false); err != nil {
 		t.Errorf("Look = %v", err)
 	}
-	if moved, err := r.Moved(t.Context(), "latest", m.Before); err != nil || len(moved) != 0 {
+	if moved, gone, err := r.Moved(t.Context(), "latest", m.Before); err != nil || len(moved)+len(gone) != 0 {
 		t.Errorf("Moved = %q, %v, want none", moved, err)
 	}
 	far, err := release.NewRegistry("localhost:5000/far", c)
@@ -132,7 +132,7 @@ func TestLook_RefusesWhatRunWould(t *testing.T) {
 	if err := r.Look(t.Context(), r, have, m, true); err != nil {
 		t.Errorf("Look with force = %v", err)
 	}
-	if moved, err := r.Moved(t.Context(), "latest", m.Before); err != nil || !slices.Equal(moved, []string{"web"}) {
+	if moved, gone, err := r.Moved(t.Context(), "latest", m.Before); err != nil || !slices.Equal(moved, []string{"web"}) || len(gone) != 0 {
 		t.Errorf("Moved = %q, %v, want web", moved, err)
 	}
 	c.removeFrom(t, "web", next.Images["web"])

@@ -169,17 +169,19 @@ func (r *Registry) Look(ctx context.Context, at *Registry, have History, m Move,
 			_, err := at.look(ctx, m, service, force)
 			return err
 		}
-		if _, err := at.Resolve(ctx, service, m.Images[service]); err != nil { // else it is brought there
-			if _, err := r.Resolve(ctx, service, m.Images[service]); err != nil {
-				return m.missing(service, err)
-			}
+		_, err := at.Resolve(ctx, service, m.Images[service])
+		if errors.Is(err, ErrAbsent) { // it is brought there
+			_, err = r.Resolve(ctx, service, m.Images[service])
+		}
+		if err != nil {
+			return m.missing(service, err)
 		}
 		now, err := at.Resolve(ctx, service, m.Tag)
 		if err == nil && !force {
 			err = m.checkTag(service, now, m.Images[service])
 		}
-		if errors.Is(err, ErrAbsent) {
-			err = nil
+		if err == nil || errors.Is(err, ErrAbsent) {
+			_, err = at.isKept(ctx, m, service, m.Images[service], force)
 		}
 		return err
 	})
@@ -202,30 +204,32 @@ func (m Move) isMixed(service, digest string) bool {
 
 // IsOn is whether the tags are where the move puts them.
 func (r *Registry) IsOn(ctx context.Context, m Move) (bool, error) {
-	moved, err := r.Moved(ctx, m.Tag, m.Images)
-	return len(moved) == 0, err
+	moved, gone, err := r.Moved(ctx, m.Tag, m.Images)
+	return len(moved)+len(gone) == 0, err
 }
 
-// Moved are the services, sorted, whose tag is on another image than it should be; "" is on none.
-func (r *Registry) Moved(ctx context.Context, tag string, want map[string]string) ([]string, error) {
+// Moved are the services, sorted, whose tag is on another image than it should be, "" is on none, and those that have no such tag, though they should.
+func (r *Registry) Moved(ctx context.Context, tag string, want map[string]string) (moved, gone []string, err error) {
 	services := slices.Sorted(maps.Keys(want))
 	on := make([]string, len(services))
-	err := each(ctx, services, func(ctx context.Context, i int, service string) (err error) {
+	if err := each(ctx, services, func(ctx context.Context, i int, service string) (err error) {
 		if on[i], err = r.Resolve(ctx, service, tag); errors.Is(err, ErrAbsent) {
 			err = nil
 		}
 		return err
-	})
-	if err != nil {
-		return nil, err
+	}); err != nil {
+		return nil, nil, err
 	}
-	var moved []string
 	for i, service := range services {
-		if on[i] != want[service] {
+		switch {
+		case on[i] == want[service]:
+		case on[i] == "":
+			gone = append(gone, service)
+		default:
 			moved = append(moved, service)
 		}
 	}
-	return moved, nil
+	return moved, gone, nil
 }
 
 // missing says of an image that the registry does not have what it is of.
