@@ -20,7 +20,7 @@ x-strake:
   registry: %s/shop
   environments:
     dev: {tag: latest, branch: main}
-    prod: {tag: release, from: dev, checks: ["test -e web/page", "test ! -e web/bad"]}
+    prod: {tag: release, from: dev, checks: ["test -e web/page", "test ! -e web/bad", "test ${SMOKE-none} != nothing"]}
 services:
   api: {build: ./api}
   web: {build: ./web}
@@ -111,8 +111,15 @@ func TestRelease_TheSameDigestsGoFromDevToProdAndBack(t *testing.T) {
 		if out := r.run(t, 0, "build", "--push"); !strings.Contains(out, "all images are there already") {
 			t.Errorf("the second build --push = %s", out)
 		}
+		if out := r.run(t, 0, "build", "--push", "--dry-run"); !strings.Contains(out, "all images are there already") {
+			t.Errorf("build --push --dry-run = %s", out)
+		}
+		r.env = append(r.env, "SMOKE=s3cret-of-a-check")
 		r.run(t, 10, "promote", "prod", "--dry-run")
 		t.Log(r.run(t, 0, "promote", "prod", "--yes"))
+		if out := r.run(t, 0, "releases", "prod", "--json"); !strings.Contains(out, "test ${SMOKE-none} !=") || strings.Contains(out, "s3cret") {
+			t.Errorf("the ledger tells of the checks as %s, want them as they are written", out)
+		}
 		st := r.status(t)
 		dev, prod := st["dev"], st["prod"]
 		if dev.Release == nil || prod.Release == nil || prod.Release.Commit != one || dev.Release.Images["web"] != prod.Release.Images["web"] || len(prod.Release.Images) != 2 {
@@ -127,6 +134,9 @@ func TestRelease_TheSameDigestsGoFromDevToProdAndBack(t *testing.T) {
 		if st["dev"].Release.Commit != two || st["prod"].Release.Commit != one || len(st["prod"].Next) != 1 || st["dev"].Release.Images["api"] != st["prod"].Release.Images["api"] {
 			t.Errorf("after the build status = %+v, want dev at v2 with the api of v1, and one commit next for prod", st)
 		}
+		if out := r.run(t, 10, "promote", "prod", "--dry-run", "--json"); !strings.Contains(out, `"subject": "v2"`) || !strings.Contains(out, `"takesBack": []`) {
+			t.Errorf("promote --dry-run --json = %s", out)
+		}
 		r.run(t, 0, "promote", "prod", "--yes")
 		t.Log(r.run(t, 0, "rollback", "prod", "--yes"))
 		if st = r.status(t); st["prod"].Release.Commit != one || st["prod"].Back != 0 {
@@ -138,8 +148,13 @@ func TestRelease_TheSameDigestsGoFromDevToProdAndBack(t *testing.T) {
 		r.write(t, "web/bad", "")
 		r.run(t, 5, "build", "--push")
 		r.commit(t, "bad")
+		if out := r.run(t, 10, "build", "--push", "--dry-run"); !strings.Contains(out, "would be built: ") || !strings.Contains(out, "dev would run it") {
+			t.Errorf("build --push --dry-run of a change = %s", out)
+		}
 		r.run(t, 0, "build", "--push")
-		r.run(t, 5, "promote", "prod", "--yes") // a check says no
+		if out, code := r.strake(t, r.env, "promote", "prod", "--yes"); code != 5 || strings.Contains(out, "s3cret") {
+			t.Errorf("promote where a check says no: exit %d\n%s", code, out)
+		}
 		r.run(t, 5, "promote", "prod", one, "--yes")
 		r.run(t, 2, "promote", "production")
 	})

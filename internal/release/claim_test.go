@@ -73,6 +73,28 @@ func TestClaims_OneOfEightWins(t *testing.T) {
 	}
 }
 
+func TestClaims_WhatWasDoneIsDoneThoughItsClaimStays(t *testing.T) {
+	c := claims(t)
+	git, told := c.Git, ""
+	c.Git = func(ctx context.Context, args ...string) (string, error) {
+		if args[0] == "push" && strings.HasPrefix(args[len(args)-1], ":") {
+			return "", errors.New("the origin does not answer")
+		}
+		return git(ctx, args...)
+	}
+	c.Warn = func(text string) { told = text }
+	if err := c.Hold(t.Context(), "prod", func(context.Context, func(context.Context) error) error { return nil }); err != nil || !strings.Contains(told, "give back the claim of prod") {
+		t.Errorf("Hold = %v, and warns of %q, want that it was done", err, told)
+	}
+	c.Owner.PID = 99 // it is gone
+	c.Alive = func(compose.Owner) bool { return false }
+	failed := errors.New("failed")
+	c.Git = git
+	if err := c.Hold(t.Context(), "prod", func(context.Context, func(context.Context) error) error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("Hold of what fails = %v", err)
+	}
+}
+
 func TestClaims_OfTheDeadAreTaken(t *testing.T) {
 	c := claims(t)
 	for name, owner := range map[string]compose.Owner{"dead": {PID: 99, Host: "laptop", Since: time.Now()}, "long ago": {PID: 1, Since: time.Now().Add(-2 * time.Hour)}} {
