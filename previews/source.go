@@ -229,7 +229,7 @@ func (s *Source) DefaultBranch(ctx context.Context) (Commit, error) {
 			return Commit{}, context.Cause(ctx)
 		}
 	}
-	return Commit{}, noCommit("the default branch", "git remote set-head origin --auto finds it; without a remote it is main or master", nil)
+	return Commit{}, noCommit("the default branch", "git commit makes the first one; where origin calls it otherwise, git remote set-head origin --auto finds it; without a remote it is main or master", nil)
 }
 
 // Prefix is where the project's folder is in the repository, with / between its parts; "." is its top.

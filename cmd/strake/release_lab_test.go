@@ -148,7 +148,7 @@ func TestRelease_TheSameDigestsGoFromDevToProdAndBack(t *testing.T) {
 		r.write(t, "web/bad", "")
 		r.run(t, 5, "build", "--push")
 		r.commit(t, "bad")
-		if out := r.run(t, 10, "build", "--push", "--dry-run"); !strings.Contains(out, "would be built: ") || !strings.Contains(out, "dev would run it") {
+		if out := r.run(t, 10, "build", "--push", "--dry-run"); !strings.Contains(out, "would be built: ") || !strings.Contains(out, "dev would take it") {
 			t.Errorf("build --push --dry-run of a change = %s", out)
 		}
 		r.run(t, 0, "build", "--push")

@@ -150,7 +150,7 @@ func TestRelease_ASquashMergeThatIsBuiltAgain(t *testing.T) {
 	r.pullRequest(t, 44, false)
 	stranger := r.git(t, "rev-parse", "HEAD")
 	r.must(t, 0, "build", "--push", "--pr", "44")
-	r.says(t, "is of another repository", 5, "promote", "dev", stranger, "--yes")
+	r.says(t, "as those of another repository", 5, "promote", "dev", stranger, "--yes")
 	r.squash(t, 44)
 	r.says(t, "1 image built, 0 as before", 0, "build", "--push")
 	r.pullRequest(t, 45, false)

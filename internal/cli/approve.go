@@ -19,6 +19,7 @@ type approveOptions struct {
 	Environment, Commit         string
 	Role, Key                   string
 	Withdraw, DryRun, Yes, JSON bool
+	isHotfix                    bool // what is approved goes past the environment that it comes from
 }
 
 func newApprove() *cli.Command {
@@ -73,6 +74,7 @@ func approve(ctx context.Context, s Streams, o approveOptions) error {
 	if err != nil {
 		return err
 	}
+	o.isHotfix = release.IsHotfix(e, built.Branch)
 	b, err := r.ballot(ctx, s, o.Environment, built.Commit, built.Images, last)
 	if err != nil {
 		return err
@@ -181,7 +183,7 @@ func (r *releasing) approvable(ctx context.Context, s Streams, o approveOptions,
 			return b, last, &release.PolicyError{Why: fmt.Sprintf("%s takes what %s runs, which has no release", o.Environment, e.From), Next: "name the commit that you approve"}
 		}
 	}
-	if b, err = r.build(ctx, commit); err == nil {
+	if b, err = r.build(ctx, s, commit); err == nil {
 		err = b.Check()
 	}
 	return b, last, err
@@ -203,6 +205,11 @@ func (o approveOptions) chooses(ctx context.Context, s Streams, r *releasing, b 
 	for _, key = range keys {
 		if b.Want.Who = b.Signers.Who(key.public, people, b.Now); b.Want.Who != "" {
 			break
+		}
+	}
+	for _, key := range keys { // in another role
+		if who := b.Signers.Who(key.public, release.Approvers(b.Policy), b.Now); b.Want.Who == "" && who != "" {
+			return key, &release.PolicyError{Why: fmt.Sprintf("%s may not approve for %s as %s", who, o.Environment, o.Role), Next: "say --as " + strings.Join(release.Roles(b.Policy, who), " or --as ")}
 		}
 	}
 	if b.Want.Who == "" {
@@ -251,7 +258,7 @@ func (r *releasing) printBallot(ctx context.Context, s Streams, o approveOptions
 // print says what came of it. how is "already" where it was so before, and "would" where nothing was signed.
 func (o approveOptions) print(s Streams, st release.Statement, t release.Tally, how string) error {
 	if o.JSON {
-		return printJSON(s.Out, approveDocument{o.Environment, st.Commit, st.Role, st.Who, o.Withdraw, append([]release.Approval{}, t.Approvals...), append([]release.Lack{}, t.Lacks...)})
+		return printJSON(s.Out, approveDocument{o.Environment, st.Commit, st.Role, st.Who, o.Withdraw && how != "already", append([]release.Approval{}, t.Approvals...), append([]release.Lack{}, t.Lacks...)})
 	}
 	verb := "approves"
 	switch {
@@ -281,7 +288,11 @@ func (o approveOptions) print(s Streams, st release.Statement, t release.Tally, 
 	case len(missing) > 0:
 		text += "; it lacks " + strings.Join(missing, " and ")
 	default:
-		text += fmt.Sprintf("; strake promote %s %s takes it", o.Environment, release.Short(st.Commit))
+		command := release.Entry{Environment: o.Environment, Action: release.Promoted, Commit: st.Commit}
+		if o.isHotfix {
+			command.Hotfix = &release.Hotfix{}
+		}
+		text += fmt.Sprintf("; %s takes it", command.Command())
 	}
 	_, err := fmt.Fprintln(s.Out, text)
 	return err

@@ -28,7 +28,7 @@ func newBuild() *cli.Command {
 	return &cli.Command{
 		Name: "build", Usage: "Build the services' images, all at once, with the engine's own BuildKit.",
 		ArgsUsage: "[service ...]", UsageText: "strake build\nstrake build --no-cache --build-arg VERSION=1.2 web\nstrake build --push         # the images of this commit, for promote",
-		Description: "0 done, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 5 files are in no commit (--push), 10 there is something to do (--dry-run), 130 interrupted",
+		Description: "0 done, 1 failed, 2 wrong usage, 4 held by another (with --no-wait), 5 files are in no commit, or the policy said no (--push), 10 there is something to do (--dry-run), 130 interrupted",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "no-cache", Usage: "use nothing of earlier builds"},
 			&cli.BoolFlag{Name: "pull", Usage: "look for newer base images"},

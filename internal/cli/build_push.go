@@ -75,9 +75,12 @@ func buildAndPush(ctx context.Context, s Streams, o buildOptions) (err error) {
 	if done {
 		what = "all images are there already"
 	}
-	next := "strake promote runs them"
-	if w.build.Dirty {
+	next := "strake status says where they run"
+	switch {
+	case w.build.Dirty:
 		next = "of files that are in no commit, so no environment runs them"
+	case w.build.Foreign:
+		next = "of no branch of the repository, so no environment runs them"
 	}
 	_, err = fmt.Fprintf(s.Out, "%s %s: %s, in %s; %s\n", w.project.Name, release.Short(w.build.Commit), what, span(s.Now().Sub(began)), next)
 	return err
@@ -119,16 +122,25 @@ func (w *pushing) preview(ctx context.Context, done bool) error {
 	}
 	p.Tag = tag
 	for _, name := range names {
+		if is, err := w.isTip(ctx, s, of.Branch, w.build.Commit, name); err != nil {
+			return err
+		} else if !is {
+			continue
+		}
 		if done {
-			m, _, err := w.move(ctx, s, promoteOptions{Project: w.options.Project, Environment: name, Commit: w.build.Commit, Branch: of.Branch})
+			o := promoteOptions{Project: w.options.Project, Environment: name, Commit: w.build.Commit, Branch: of.Branch, DryRun: true}
+			m, have, err := w.move(ctx, s, o)
 			if err != nil {
 				return err
 			}
 			if m.IsDone() {
 				continue
 			}
+			if _, err := w.releasing.look(ctx, s, o, have, m); err != nil {
+				return err
+			}
 		}
-		p.Moves, lines = append(p.Moves, name), append(lines, "  "+name+" would run it")
+		p.Moves, lines = append(p.Moves, name), append(lines, "  "+name+" would take it, if its policy lets it in")
 	}
 	if w.options.JSON {
 		if err := printJSON(s.Out, p); err != nil {
@@ -181,7 +193,9 @@ func (w *pushing) begin(ctx context.Context) (done bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		w.build.Foreign = !own
+		if w.build.Foreign = !own; !own {
+			fmt.Fprintf(s.Err, "no branch of the repository ends in %s: its images are kept apart, as those of another repository, and no environment runs them; if it is yours, git push first\n", release.Short(facts.ID))
+		}
 	}
 	if w.project, w.engine, err = begin(ctx, s, w.options.Project); err != nil {
 		return false, err

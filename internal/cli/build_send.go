@@ -72,7 +72,7 @@ func (w *pushing) why(service string, formers []release.Build) string {
 		switch {
 		case b.Images[service] == "":
 			continue
-		case b.Tree == w.build.Tree && b.Inputs[service] != w.inputs[service]:
+		case b.Tree == w.build.Tree && !w.build.Dirty && b.Inputs[service] != w.inputs[service]:
 			return fmt.Sprintf("%s has the same files, and other arguments or another platform", release.Short(b.Commit))
 		case b.Inputs[service] != w.inputs[service]:
 			return fmt.Sprintf("%s has other files, arguments or another platform", release.Short(b.Commit))

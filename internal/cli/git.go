@@ -161,7 +161,11 @@ func commitsApart(ctx context.Context, s Streams, dir, before, after string) (br
 	if err != nil {
 		for _, commit := range []string{before, after} {
 			if _, err := commitNamed(ctx, s, dir, commit); err != nil {
-				return nil, nil, &compose.HintedError{Err: err, Next: "git fetch origin " + commit + " brings it"}
+				next := "git fetch origin " + commit + " brings it"
+				if shallow, shallowErr := git(ctx, s, dir, "rev-parse", "--is-shallow-repository"); shallowErr == nil && shallow == "true" {
+					next = "git fetch --unshallow origin brings it"
+				}
+				return nil, nil, &compose.HintedError{Err: err, Next: next}
 			}
 		}
 		return nil, nil, err

@@ -29,7 +29,7 @@ func (r *releasing) hotfix(ctx context.Context, s Streams, name, commit string, 
 			return nil, "", &compose.HintedError{Err: fmt.Errorf("find the commit of the hotfix: %w", err), Next: "git fetch brings commits that the repository does not have yet"}
 		}
 	}
-	branch, id, err := r.hotfixBranch(ctx, s, e, name, commit)
+	branch, id, err := r.hotfixBranch(ctx, s, e, name, commit, last.Commit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -79,7 +79,7 @@ func (r *releasing) hotfixBase(ctx context.Context, s Streams, branch, id string
 }
 
 // hotfixBranch is the branch that has the commit of a hotfix, and that commit. The origin says which branches there are; without one the repository does.
-func (r *releasing) hotfixBranch(ctx context.Context, s Streams, e compose.EnvironmentSettings, name, commit string) (branch, id string, err error) {
+func (r *releasing) hotfixBranch(ctx context.Context, s Streams, e compose.EnvironmentSettings, name, commit, last string) (branch, id string, err error) {
 	isRemote, err := r.sources.hasOrigin(ctx, s)
 	if err != nil {
 		return "", "", err
@@ -98,7 +98,7 @@ func (r *releasing) hotfixBranch(ctx context.Context, s Streams, e compose.Envir
 		_, err := git(ctx, s, r.dir, "merge-base", "--is-ancestor", ancestor, of)
 		return err == nil
 	}
-	var found, ids []string
+	var found, ids, ran []string // ran are those of found whose commit the environment has
 	for line := range strings.Lines(list) {
 		tip, ref, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		b := strings.TrimPrefix(ref, "refs/heads/")
@@ -116,6 +116,16 @@ func (r *releasing) hotfixBranch(ctx context.Context, s Streams, e compose.Envir
 		}
 		if (at == tip || is(at, tip)) && !is(at, r.policy) { // what the default branch has goes the way of all
 			found, ids = append(found, b), append(ids, at)
+			if is(at, last) {
+				ran = append(ran, b)
+			}
+		}
+	}
+	if len(ran) < len(found) {
+		for i := len(found) - 1; i >= 0; i-- {
+			if slices.Contains(ran, found[i]) {
+				found, ids = slices.Delete(found, i, i+1), slices.Delete(ids, i, i+1)
+			}
 		}
 	}
 	what := "no branch that is like " + e.Hotfix + " and not merged"
@@ -126,9 +136,18 @@ func (r *releasing) hotfixBranch(ctx context.Context, s Streams, e compose.Envir
 	case len(found) == 0:
 		return "", "", &release.PolicyError{Why: what + ": " + name + " takes no other hotfix", Next: "push the branch, and run strake build --push on it"}
 	case commit == "" && len(found) > 1:
-		return "", "", &release.PolicyError{Why: "there are several hotfixes: " + strings.Join(found, ", "), Next: "name the commit of one: strake promote " + name + " --hotfix " + release.Short(ids[0])}
+		return "", "", &release.PolicyError{Why: "there are several hotfixes: " + branchesAt(found, ids), Next: "name the commit of one: strake promote " + name + " --hotfix " + release.Short(ids[0])}
 	}
 	return found[0], ids[0], nil
+}
+
+// branchesAt are branches with the commit of each.
+func branchesAt(branches, ids []string) string {
+	var all []string
+	for i, b := range branches {
+		all = append(all, b+" ("+release.Short(ids[i])+")")
+	}
+	return strings.Join(all, ", ")
 }
 
 // patchFlags has git print changes in the one way of which patches are told, whatever its configuration says.

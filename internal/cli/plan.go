@@ -14,7 +14,7 @@ func newPlan() *cli.Command {
 		Name: "plan", Usage: "Print what up would do to each service and why, and do nothing.",
 		ArgsUsage:   "[service ...]",
 		UsageText:   "strake plan          # everything\nstrake plan --steps  # each step\nstrake plan --json   # for programs\nstrake plan --env prod  # what merging this commit would promote",
-		Description: "0 nothing to do, 1 failed, 2 wrong usage, 10 there is something to do, 130 interrupted",
+		Description: "0 nothing to do, 1 failed, 2 wrong usage, 5 the policy says no (--env), 10 there is something to do, 130 interrupted",
 		Flags:       append(diffFlags(), &cli.StringFlag{Name: "env", Usage: "print what `ENVIRONMENT` would run if the commit that is checked out were merged, which its file says"}, &cli.BoolFlag{Name: "steps", Usage: "print each step, in order, instead of a line per service"}, jsonFlag()),
 		Action: func(c *cli.Context) error {
 			if c.IsSet("env") {

@@ -83,7 +83,7 @@ func promoteFlags() []cli.Flag {
 
 func promoteOptionsOf(c *cli.Context) (promoteOptions, error) {
 	o := promoteOptions{Project: projectOptionsOf(c), Environment: c.Args().First(), Commit: c.Args().Get(1), DryRun: c.Bool("dry-run"), Yes: c.Bool("yes"), JSON: c.Bool("json"), Force: c.Bool("force")}
-	if o.Environment == "" || c.NArg() > 2 {
+	if o.Environment == "" || c.NArg() > 2 || c.NArg() == 2 && o.Commit == "" {
 		return o, usagef("strake status lists the environments", "%s takes an environment, and a commit where it is not the next one", c.Command.Name)
 	}
 	return o, nil
@@ -94,6 +94,11 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 	r, err := beginReleasing(ctx, s, o.Project, true)
 	if err != nil {
 		return err
+	}
+	if e, err := r.environment(o.Environment); err != nil {
+		return err
+	} else if o.WishAt != "" && e.File == "" {
+		return usagef("strake promote "+o.Environment+" --dry-run prints what a promotion would do", "no file says what %s runs, so that a merge promotes nothing to it", o.Environment)
 	}
 	m, have, err := r.move(ctx, s, o)
 	if err != nil {
@@ -106,11 +111,10 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 		}
 	}
 	_, refused := r.approvals(ctx, s, &m)
-	plan := r.printPlan(ctx, s, o, m, have)
-	if refused == nil {
-		if err := r.look(ctx, s, o, have, m); err != nil {
-			return err
-		}
+	now, err := r.look(ctx, s, o, have, m)
+	plan := r.printPlan(ctx, s, o, m, have, now)
+	if err != nil && refused == nil {
+		return err
 	}
 	if err := r.permitted(ctx, s, o, &m, refused); err != nil {
 		return err
@@ -149,15 +153,16 @@ func (r *releasing) changed(ctx context.Context, s Streams, o promoteOptions, is
 	return &compose.HintedError{Err: fmt.Errorf("%s says meanwhile that %s is to run %s, and no more %s: %w", file, o.Environment, release.Short(wish), release.Short(o.Commit), compose.ErrHeld), Next: "nothing was moved; run it again"}
 }
 
-// look is an error where a move could not be carried out as things are: before somebody is asked, and before checks are run and images copied, which take long.
+// look are the images that the tags are on, nil where they were not asked for, and an error where a move could not be carried out as things are: before somebody is asked, and before checks are run and images copied, which take long.
 // Else it is found out under the claim.
-func (r *releasing) look(ctx context.Context, s Streams, o promoteOptions, have release.History, m release.Move) error {
+func (r *releasing) look(ctx context.Context, s Streams, o promoteOptions, have release.History, m release.Move) (now map[string]string, err error) {
 	at, err := r.imagesOf(ctx, s, m.Environment)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if o.Yes && !o.DryRun && at.Path == r.registry.Path && len(r.environments[o.Environment].Checks) == 0 {
-		return nil
+	isQuick := at.Path == r.registry.Path && len(r.environments[o.Environment].Checks) == 0
+	if o.Yes && !o.DryRun && isQuick && !o.Force && m.Resumes == nil {
+		return nil, nil
 	}
 	return r.registry.Look(ctx, at, have, m, o.Force)
 }
@@ -221,7 +226,7 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		text += "; strake rollback " + e.Environment + " takes it back"
 	}
 	d := plan
-	d.Action, d.Approvals, d.Checks, d.Hotfix, d.Before, d.Time = e.Action, e.Approvals, e.Checks, e.Hotfix, m.Before, e.Time
+	d.Moved, d.Action, d.Approvals, d.Checks, d.Hotfix, d.Before, d.Time = true, e.Action, e.Approvals, e.Checks, e.Hotfix, m.Before, e.Time
 	return r.printMove(s, o, d, text)
 }
 
@@ -316,7 +321,7 @@ func (r *releasing) planned(ctx context.Context, s Streams, o promoteOptions) (m
 	}
 	var b release.Build
 	if commit != "" { // else the policy says what there is instead
-		if b, err = r.build(ctx, commit); err != nil {
+		if b, err = r.build(ctx, s, commit); err != nil {
 			return m, nil, err
 		}
 	}
@@ -362,6 +367,11 @@ func (r *releasing) next(ctx context.Context, e compose.EnvironmentSettings, hav
 
 // back is the move of a rollback. A ledger whose old entries were cleaned up is good for it where the release is among those that are left.
 func (r *releasing) back(ctx context.Context, s Streams, o promoteOptions, e compose.EnvironmentSettings) (m release.Move, have release.History, err error) {
+	if !isHex(o.Commit) {
+		if id, err := commitNamed(ctx, s, r.dir, o.Commit); err == nil {
+			o.Commit = id
+		}
+	}
 	plan := func(h release.History) (release.Move, error) {
 		return release.Rollback(o.Environment, e, h, o.Steps, o.Commit)
 	}

@@ -66,7 +66,7 @@ func (r *releasing) check(ctx context.Context, s Streams, o promoteOptions, comm
 			lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
 			return nil, &reportedError{refused, []section{{"its last lines", strings.Join(lines[max(0, len(lines)-keptLines):], "\n")}}}
 		}
-		passed = append(passed, release.Check{Command: name, Took: s.Now().Sub(began)})
+		passed = append(passed, release.Check{Command: name, Seconds: s.Now().Sub(began).Seconds()})
 	}
 	return passed, nil
 }

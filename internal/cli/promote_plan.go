@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,7 +16,9 @@ type moveDocument struct {
 	Action      release.Action     `json:"action"`
 	Commit      string             `json:"commit"`
 	Images      map[string]string  `json:"images"`
-	Before      map[string]string  `json:"before,omitempty"`
+	Before      map[string]string  `json:"before,omitempty"` // that the tags are on, by service
+	Was         string             `json:"was,omitempty"`    // the commit that it ran
+	Moved       bool               `json:"moved"`            // tags were moved
 	Approvals   []release.Approval `json:"approvals,omitempty"`
 	Checks      []release.Check    `json:"checks,omitempty"`
 	Hotfix      *release.Hotfix    `json:"hotfix,omitempty"`
@@ -27,7 +30,15 @@ type moveDocument struct {
 
 // plannedMove is a move, without what git says of it.
 func plannedMove(m release.Move) moveDocument {
-	return moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Approvals: m.Approvals, Checks: m.Checks, Hotfix: m.Hotfix}
+	return moveDocument{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Images: m.Images, Before: m.Before, Approvals: m.Approvals, Checks: m.Checks, Hotfix: m.Hotfix, Was: was(m)}
+}
+
+// was is the commit that an environment runs before a move; "" for none.
+func was(m release.Move) string {
+	if m.Last == nil {
+		return ""
+	}
+	return m.Last.Commit
 }
 
 // printMove says what came of a move.
@@ -44,8 +55,11 @@ const mostCommits = 20
 
 // printPlan says what a move would do, and returns that with the commits that it brings and takes back, and the settings that it changes; nil where git does
 // not know them.
-func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, m release.Move, have release.History) moveDocument {
+func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, m release.Move, have release.History, now map[string]string) moveDocument {
 	d := plannedMove(m)
+	if now != nil {
+		d.Before = now
+	}
 	to := s.Out
 	if o.JSON || !o.DryRun {
 		to = s.Err
@@ -61,10 +75,13 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 	}
 	for _, service := range m.Services() {
 		change := "moves"
-		if m.Before[service] == m.Images[service] {
+		if d.Before[service] == m.Images[service] {
 			change = "stays"
 		}
 		fmt.Fprintf(to, "  %-12s %s %s\n", service, change, m.Images[service])
+		if was := d.Before[service]; was != m.Before[service] {
+			fmt.Fprintf(to, "  %-12s is on %s, which the ledger does not say\n", "", cmp.Or(was, "no image"))
+		}
 	}
 	if len(m.Approvals) > 0 {
 		fmt.Fprintf(to, "approved by %s\n", approvedBy(m.Approvals))
@@ -80,7 +97,9 @@ func (r *releasing) printPlan(ctx context.Context, s Streams, o promoteOptions, 
 	}()
 	d.Brings, d.TakesBack = printChange(ctx, s, to, r.dir, last.Commit, m.Commit)
 	<-read
-	printSettings(to, d.Settings, err)
+	if err == nil || d.Brings != nil { // else it is for the same reason
+		printSettings(to, d.Settings, err)
+	}
 	return d
 }
 

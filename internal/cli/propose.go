@@ -52,7 +52,7 @@ func propose(ctx context.Context, s Streams, o promoteOptions) error {
 		return p.print(s, o, fmt.Sprintf("%s says already that %s runs %s; strake promote %s takes it", file, o.Environment, release.Short(m.Commit), o.Environment))
 	}
 	p.Branch = "strake/" + o.Environment + "-" + release.Short(m.Commit)
-	r.printPlan(ctx, s, promoteOptions{Project: o.Project, JSON: true}, m, have)
+	r.printPlan(ctx, s, promoteOptions{Project: o.Project, JSON: true}, m, have, nil)
 	if o.DryRun {
 		if err := p.print(s, o, fmt.Sprintf("would write %s into %s on a branch %s", release.Short(m.Commit), file, p.Branch)); err != nil {
 			return err

@@ -44,7 +44,11 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions, acts bool)
 	main := at
 	if acts { // which environments ask for what is decided there too, and this repository need not know it yet
 		if at, err = latest(ctx, s, sources, at); err != nil {
-			return nil, &compose.HintedError{Err: fmt.Errorf("read the policy of releases as it is by now: %w", err), Next: "run it again where git fetch origin works; git remote set-head origin --auto finds a default branch that has another name by now"}
+			err = fmt.Errorf("read the policy of releases as it is by now: %w", err)
+			if hintOf(err) != "" {
+				return nil, err
+			}
+			return nil, &compose.HintedError{Err: err, Next: "run it again where git fetch origin works; git remote set-head origin --auto finds a default branch that has another name by now"}
 		}
 	}
 	p, err := sources.source.Project(ctx, at.ID, o.loadOptions(s))
@@ -56,6 +60,9 @@ func beginReleasing(ctx context.Context, s Streams, o projectOptions, acts bool)
 			at = now
 			p, err = sources.source.Project(ctx, at.ID, o.loadOptions(s))
 		}
+	}
+	if errors.Is(err, compose.ErrNoFile) {
+		err = &compose.HintedError{Err: err, Next: "run it in the project's folder, or say --project-directory"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the policy of releases from %s: %w", at.From, err)
@@ -152,7 +159,7 @@ func (r *releasing) environment(name string) (compose.EnvironmentSettings, error
 		return e, nil
 	}
 	names := compose.EnvironmentNames(r.environments)
-	next := "the environments are " + strings.Join(names, ", ")
+	next := "those of the default branch are " + strings.Join(names, ", ")
 	if len(names) == 0 {
 		next = "write them under x-strake.environments of the default branch, such as dev: {tag: latest}"
 	} else if n := compose.Nearest(name, names); n != "" {
@@ -162,7 +169,12 @@ func (r *releasing) environment(name string) (compose.EnvironmentSettings, error
 }
 
 // build is what was built of a commit, which need not be in full.
-func (r *releasing) build(ctx context.Context, commit string) (release.Build, error) {
+func (r *releasing) build(ctx context.Context, s Streams, commit string) (release.Build, error) {
+	if !isHex(commit) {
+		if id, err := commitNamed(ctx, s, r.dir, commit); err == nil {
+			commit = id
+		}
+	}
 	at, _, err := r.source.Resolve(ctx, previews.Change{Commit: commit})
 	if err != nil {
 		return release.Build{}, err
@@ -173,6 +185,9 @@ func (r *releasing) build(ctx context.Context, commit string) (release.Build, er
 	}
 	return b, err
 }
+
+// isHex is whether a text may be the beginning of a commit's name, and not one that git has for it, such as HEAD.
+func isHex(text string) bool { return strings.Trim(text, "0123456789abcdefABCDEF") == "" }
 
 // claims are how a move is had by one at a time.
 func (r *releasing) claims(ctx context.Context, s Streams, command string) (release.Claims, error) {

@@ -38,8 +38,8 @@ type environmentStatus struct {
 	TakesBack   []listedCommit     `json:"takesBack"`         // commits that it has and a promotion would take back
 	Offered     string             `json:"offered,omitempty"` // the commit that a promotion would take, where it is another one
 	Ripe        time.Time          `json:"ripe,omitzero"`     // when that has run for long enough where it comes from, where it has not yet
-	Given       []release.Approval `json:"given"`             // approvals that it has
-	Missing     []release.Lack     `json:"missing"`           // approvals that it lacks
+	Given       []release.Approval `json:"given"`             // approvals that it has; null where that is not known
+	Missing     []release.Lack     `json:"missing"`           // approvals that it lacks; null where that is not known
 	Debts       []release.Debt     `json:"debts"`             // fixes that the default branch does not have
 	Wish        *wishStatus        `json:"wish,omitempty"`    // where the environment's file says something else than it runs
 	Back        int                `json:"back"`              // how many releases it can go back to whose images are kept
@@ -65,7 +65,8 @@ type serviceStatus struct {
 type wishStatus struct {
 	File   string `json:"file"`
 	Commit string `json:"commit"`
-	Left   bool   `json:"left"` // a hotfix or a rollback took the environment from it, and promote does not undo that
+	Left   bool   `json:"left"`  // a hotfix or a rollback took the environment from it, and promote does not undo that
+	Built  bool   `json:"built"` // there are images of it
 }
 
 // status prints what the environments that are named run, or all.
@@ -165,7 +166,7 @@ func (e environmentStatus) text(now time.Time, long bool) string {
 		say("  its tag %s of %s is on other images than those: somebody moved it by hand, and strake rollback %s %s --force puts it back", e.Tag, strings.Join(e.Moved, ", "), e.Environment, release.Short(e.Release.Commit))
 	}
 	if e.Release != nil && len(e.Gone) > 0 {
-		say("  %s of %s is gone: somebody removed it, or cleaned up the image; strake rollback %s %s --force makes it again", e.Tag, strings.Join(e.Gone, ", "), e.Environment, release.Short(e.Release.Commit))
+		say("  %s of %s is gone: somebody removed it, or cleaned up the image; strake rollback %s %s --force makes it again, after strake build --push at that commit where the image is gone too", e.Tag, strings.Join(e.Gone, ", "), e.Environment, release.Short(e.Release.Commit))
 	}
 	e.sayNext(say, long)
 	if len(e.Given) > 0 {
@@ -177,6 +178,8 @@ func (e environmentStatus) text(now time.Time, long bool) string {
 	switch {
 	case e.Wish != nil && e.Wish.Left && e.Release != nil:
 		say("  %s wants %s, from which it was taken: strake promote %s --propose %s writes down what it runs", e.Wish.File, release.Short(e.Wish.Commit), e.Environment, release.Short(e.Release.Commit))
+	case e.Wish != nil && !e.Wish.Built:
+		say("  %s wants %s, of which there are no images: strake build --push at that commit", e.Wish.File, release.Short(e.Wish.Commit))
 	case e.Wish != nil:
 		say("  %s wants %s: strake promote %s takes it", e.Wish.File, release.Short(e.Wish.Commit), e.Environment)
 	}

@@ -53,6 +53,7 @@ func (r *releasing) statusOf(ctx context.Context, s Streams, name string, ledger
 		st.Ripe = runs.Time.Add(e.Soak)
 	}
 	if err := r.missing(ctx, s, &st, last, has); err != nil {
+		st.Given, st.Missing = nil, nil
 		fmt.Fprintf(s.Err, "warning: which approvals %s lacks is not known: %v\n", name, err)
 	}
 	return st
@@ -83,7 +84,8 @@ func (r *releasing) offered(ctx context.Context, s Streams, st *environmentStatu
 	if e.File == "" {
 		st.offers, next = where+" has", commit
 	} else if commit != "" && commit != last.Commit {
-		st.Wish = &wishStatus{where, commit, release.IsLeft(&last, commit)}
+		_, err := r.registry.Build(ctx, commit)
+		st.Wish = &wishStatus{where, commit, release.IsLeft(&last, commit), !errors.Is(err, release.ErrAbsent)}
 	}
 	return next, commit
 }

@@ -25,8 +25,8 @@ func stakeholders(now time.Time) []environmentStatus {
 		{Environment: "prod", Tag: "release", From: "dev", Release: approved, Services: services, Next: commits, TakesBack: commits[3:], Offered: commit("c"), Back: 4, offers: "dev runs", Ripe: time.Date(2026, 11, 2, 8, 0, 0, 0, time.Local), Given: approved.Approvals[1:], Moved: []string{"web"}, Gone: []string{"api"},
 			Missing: []release.Lack{{Role: "lead", Missing: 1, Who: []string{"bob", "eve"}}, {Role: "devops", Missing: 2}},
 			Debts:   []release.Debt{{Fix: release.Fix{Commit: commit("9"), Subject: "Fix rounding"}, Branch: "hotfix/1"}, {Fix: release.Fix{Commit: commit("8")}, Branch: "hotfix/2", Unknown: "git does not know 7777777"}},
-			Wish:    &wishStatus{"deploy/prod.yaml", commit("d"), false}},
-		{Environment: "left", Release: entry("b", "Fix", time.Hour), Next: []listedCommit{}, Wish: &wishStatus{"deploy/left.yaml", commit("d"), true}, offers: "the default branch has"},
+			Wish:    &wishStatus{"deploy/prod.yaml", commit("d"), false, true}},
+		{Environment: "left", Release: entry("b", "Fix", time.Hour), Next: []listedCommit{}, Wish: &wishStatus{"deploy/left.yaml", commit("d"), true, true}, offers: "the default branch has"},
 		{Environment: "far", From: "prod", Begun: begun},
 		{Environment: "new", From: "dev", Offered: commit("c"), offers: "dev runs"},
 		{Environment: "torn", Broken: "the ledger of torn is broken at entry 3: it tells of nothing", Back: 1},
@@ -50,7 +50,7 @@ prod runs “Charge in euros” (bbbbbbb) for 2d, put there by ada@example.org
   api is that of “First” (aaaaaaa), 4d ago, by eve@example.org
   approved by cyn (devops), bob (lead)
   its tag release of web is on other images than those: somebody moved it by hand, and strake rollback prod bbbbbbb --force puts it back
-  release of api is gone: somebody removed it, or cleaned up the image; strake rollback prod bbbbbbb --force makes it again
+  release of api is gone: somebody removed it, or cleaned up the image; strake rollback prod bbbbbbb --force makes it again, after strake build --push at that commit where the image is gone too
   next: 4 commits that dev runs
     ccccccc Round up (Ada)
     ddddddd Add a map (Bob)

@@ -27,7 +27,7 @@ func (r *releasing) wish(ctx context.Context, s Streams, name, at string) (commi
 		if err != nil {
 			return "", file, err
 		}
-		commit, err = release.Wish(file, text)
+		commit, err = release.Wish(file, name, text)
 		return commit, file, err
 	case e.Remote != "":
 		commit, err = r.endOf(ctx, s, e.Remote)

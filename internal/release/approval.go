@@ -162,10 +162,10 @@ func (b Ballot) Stands(all []Signed, who string) bool {
 	return last.Who != "" && !last.Withdrawn
 }
 
-// Verified are those of the approvals that a ledger tells of a release which were signed as it says, by a key that is its approver's by now.
+// Verified are those of the approvals that a ledger tells of a release which were signed as it says, by a key that is its approver's by now, and were not taken back.
 func (b Ballot) Verified(told []Approval, all []Signed) []Approval {
 	return slices.DeleteFunc(slices.Clone(told), func(a Approval) bool {
-		return !slices.ContainsFunc(all, func(one Signed) bool {
+		return !b.Stands(all, a.Who) || !slices.ContainsFunc(all, func(one Signed) bool {
 			st, key, err := one.statement()
 			return err == nil && a.Record == one.digest && a.Role == st.Role && a.Who == st.Who && !st.Withdrawn && b.foreign(st, key) == "" && maps.Equal(st.Images, b.Want.Images)
 		})

@@ -83,8 +83,8 @@ type Entry struct {
 
 // Check is a check of an environment's that a release passed. Its JSON names are stable.
 type Check struct {
-	Command string        `json:"command"`
-	Took    time.Duration `json:"took"` // nanoseconds
+	Command string  `json:"command"`
+	Seconds float64 `json:"seconds"` // that it took
 }
 
 // History is an environment's ledger, the newest entry first. The zero value is one in which nothing happened.

@@ -36,7 +36,7 @@ func (r *Registry) isKept(ctx context.Context, m Move, service, digest string, f
 	case err != nil && !errors.Is(err, ErrAbsent):
 		return false, err
 	case there != "" && there != digest && !force:
-		return false, &DriftError{m.Environment, service, tag, there, digest}
+		return false, &DriftError{m.Environment, service, tag, there, digest, m.command()}
 	}
 	return there == digest, nil
 }

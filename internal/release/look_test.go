@@ -15,7 +15,7 @@ func TestLook_RefusesWhatRunWould(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Look(t.Context(), r, have, m, false); err != nil {
+	if _, err := r.Look(t.Context(), r, have, m, false); err != nil {
 		t.Errorf("Look = %v", err)
 	}
 	if moved, gone, err := r.Moved(t.Context(), "latest", m.Before); err != nil || len(moved)+len(gone) != 0 {
@@ -25,17 +25,17 @@ func TestLook_RefusesWhatRunWould(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Look(t.Context(), far, have, m, false); err != nil {
+	if _, err := r.Look(t.Context(), far, have, m, false); err != nil {
 		t.Errorf("Look for a registry that has nothing yet = %v", err)
 	}
 	if err := r.Tag(t.Context(), "web", hand.Images["web"], "latest"); err != nil {
 		t.Fatal(err)
 	}
 	var drift *release.DriftError
-	if err := r.Look(t.Context(), r, have, m, false); !errors.As(err, &drift) || drift.Service != "web" {
+	if _, err := r.Look(t.Context(), r, have, m, false); !errors.As(err, &drift) || drift.Service != "web" {
 		t.Errorf("Look where web was moved by hand = %v, want a DriftError", err)
 	}
-	if err := r.Look(t.Context(), r, have, m, true); err != nil {
+	if _, err := r.Look(t.Context(), r, have, m, true); err != nil {
 		t.Errorf("Look with force = %v", err)
 	}
 	if moved, gone, err := r.Moved(t.Context(), "latest", m.Before); err != nil || !slices.Equal(moved, []string{"web"}) || len(gone) != 0 {
@@ -43,7 +43,7 @@ func TestLook_RefusesWhatRunWould(t *testing.T) {
 	}
 	c.removeFrom(t, "web", next.Images["web"])
 	for _, at := range []*release.Registry{r, far} {
-		if err := r.Look(t.Context(), at, have, m, true); !errors.Is(err, release.ErrAbsent) {
+		if _, err := r.Look(t.Context(), at, have, m, true); !errors.Is(err, release.ErrAbsent) {
 			t.Errorf("Look of an image that is gone, for %s = %v, want ErrAbsent", at.Path, err)
 		}
 	}

@@ -37,6 +37,11 @@ type Move struct {
 	unfinished []Entry // all that were begun since the last that was done
 }
 
+// command is what does the move.
+func (m Move) command() string {
+	return Entry{Environment: m.Environment, Action: m.Action, Commit: m.Commit, Hotfix: m.Hotfix}.Command()
+}
+
 // Services are those whose tag is moved, sorted.
 func (m Move) Services() []string { return slices.Sorted(maps.Keys(m.Images)) }
 
@@ -94,7 +99,7 @@ func (b Build) Check() error {
 	case b.Dirty:
 		return refuse("commit the changes, and run strake build --push", "the images of %s were built from files that are in no commit", Short(b.Commit))
 	case b.Foreign:
-		return refuse("merge it, and run strake build --push there", "the images of %s were built for pull request %d, which is of another repository", Short(b.Commit), b.PullRequest)
+		return refuse("push or merge it, and run strake build --push there", "the images of %s were built for pull request %d as those of another repository: no branch of this one ended there", Short(b.Commit), b.PullRequest)
 	}
 	return nil
 }
@@ -107,7 +112,7 @@ func Promotion(name string, e compose.EnvironmentSettings, have, from History, b
 	if err := b.Check(); err != nil {
 		return m, err
 	}
-	if e.From == "" {
+	if b := m.Resumes; e.From == "" || b != nil && b.Action == Promoted && b.Commit == m.Commit && maps.Equal(b.Images, m.Images) { // which was let in when it was begun
 		return m, nil
 	}
 	runs, ok := from.Current()
@@ -123,6 +128,14 @@ func Promotion(name string, e compose.EnvironmentSettings, have, from History, b
 			return m, refuse(next, "%s of %s to %s was begun and is not done", begun.Action, e.From, Short(begun.Commit))
 		}
 		return m, refuse(next, "%s takes what %s runs, which has no release yet", name, e.From)
+	}
+	if runs.Commit != b.Commit && IsHotfix(e, b.Branch) {
+		return m, refuse("run strake promote "+name+" --hotfix "+Short(b.Commit)+", which takes it past "+e.From,
+			"%s takes what %s runs, which is %s and not %s", name, e.From, Short(runs.Commit), Short(b.Commit))
+	}
+	if runs.Commit != b.Commit && (e.Branch != "" || e.Remote != "" || e.File != "") {
+		return m, refuse("run strake promote "+e.From+" "+Short(b.Commit)+" first",
+			"%s takes what %s has run and not taken back, and %s is none of that", name, e.From, Short(b.Commit))
 	}
 	if runs.Commit != b.Commit {
 		return m, refuse(fmt.Sprintf("run strake promote %s, which takes %s, or strake promote %s %s first", name, Short(runs.Commit), e.From, Short(b.Commit)),
@@ -154,12 +167,16 @@ func (h History) ran(b Build, now time.Time) (e Entry, span time.Duration, ok bo
 	return e, 0, false
 }
 
-// Next is the commit of a promotion for which none was named: offered, which is what it comes from runs, unless a promotion was begun. That is completed,
-// and where another commit is offered meanwhile it is a *PolicyError, which names both. It is pure.
+// Next is the commit of a promotion for which none was named: offered, which is what it comes from runs, unless a move was begun. A promotion of the same is
+// completed; where another commit is offered meanwhile, and where the move is a rollback, it is a *PolicyError, which names both. It is pure.
 func Next(have History, offered string) (string, error) {
 	begun, is := have.Begun()
-	if !is || begun.Action != Promoted || begun.Commit == offered {
+	if !is || begun.Action == Promoted && begun.Commit == offered {
 		return offered, nil
+	}
+	if begun.Action == RolledBack {
+		return "", refuse("run "+begun.Command()+", which goes on with that; strake promote "+begun.Environment+" "+Short(offered)+" goes forward all the same",
+			"rollback of %s to %s was begun and is not done", begun.Environment, Short(begun.Commit))
 	}
 	other := begun
 	other.Commit = offered
@@ -258,7 +275,10 @@ func (m *Move) goesTo(e Entry) {
 }
 
 // DriftError is returned where an environment's tag is on an image that its ledger does not know: somebody moved it by hand. Nothing was moved.
-type DriftError struct{ Environment, Service, Tag, Has, Expected string }
+type DriftError struct {
+	Environment, Service, Tag, Has, Expected string
+	Command                                  string // that was refused
+}
 
 // Error says what is there.
 func (e *DriftError) Error() string {
@@ -267,7 +287,7 @@ func (e *DriftError) Error() string {
 
 // Hint is how to go on.
 func (e *DriftError) Hint() string {
-	return "somebody moved it by hand: find out who, and move it all the same with --force"
+	return "somebody moved it by hand: find out who; " + e.Command + " --force moves it all the same"
 }
 
 // UnfinishedError is returned where a move was begun and is not done: the ledger says so to everybody, and the same move again goes on.

@@ -18,6 +18,9 @@ func (r *Registry) Name(ctx context.Context, e Entry, tag string, dryRun bool) (
 		switch {
 		case errors.Is(err, ErrAbsent):
 			lacks[i] = true
+			if _, err := r.Resolve(ctx, service, e.Images[service]); err != nil {
+				return Move{Environment: e.Environment, Commit: e.Commit}.missing(service, err)
+			}
 			return nil
 		case err != nil:
 			return err

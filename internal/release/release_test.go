@@ -280,6 +280,14 @@ func TestPromotion_Refusals(t *testing.T) {
 			}
 		})
 	}
+	resumed := release.History{{Number: 1, Environment: "prod", Action: release.Promoted, Commit: b.Commit, Images: b.Images, Time: now}}
+	later := release.History{{Number: 2, Environment: "dev", Action: release.Promoted, Done: true, Commit: other.Commit, Images: other.Images, Time: now}}
+	if m, err := release.Promotion("prod", e, resumed, later, b, now); err != nil || m.Resumes == nil {
+		t.Errorf("Promotion of what was begun, whatever dev runs by now = %v, want that it goes on", err)
+	}
+	if _, err := release.Promotion("prod", e, resumed, later, dirty, now); err == nil {
+		t.Error("Promotion of another one than was begun = nil, want a refusal")
+	}
 	if _, err := release.Promotion("prod", e, nil, runs, b, now.Add(24*time.Hour)); err != nil {
 		t.Errorf("Promotion after the soak = %v", err)
 	}

@@ -162,37 +162,44 @@ func (r *Registry) look(ctx context.Context, m Move, service string, force bool)
 }
 
 // Look is an error where Run would move nothing, as far as that can be told before the images are where they go: an image that r does not have any more, a tag of
-// at that was moved by hand.
-func (r *Registry) Look(ctx context.Context, at *Registry, have History, m Move, force bool) error {
-	err := each(ctx, m.Services(), func(ctx context.Context, _ int, service string) error {
+// at that was moved by hand. now are the digests that the tags are on, by service, "" for none.
+func (r *Registry) Look(ctx context.Context, at *Registry, have History, m Move, force bool) (now map[string]string, err error) {
+	on := make([]string, len(m.Images))
+	err = each(ctx, m.Services(), func(ctx context.Context, i int, service string) (err error) {
+		if on[i], err = at.Resolve(ctx, service, m.Tag); err != nil && !errors.Is(err, ErrAbsent) {
+			return err
+		}
 		if at.Path == r.Path {
 			_, err := at.look(ctx, m, service, force)
 			return err
 		}
-		_, err := at.Resolve(ctx, service, m.Images[service])
+		_, err = at.Resolve(ctx, service, m.Images[service])
 		if errors.Is(err, ErrAbsent) { // it is brought there
 			_, err = r.Resolve(ctx, service, m.Images[service])
 		}
 		if err != nil {
 			return m.missing(service, err)
 		}
-		now, err := at.Resolve(ctx, service, m.Tag)
-		if err == nil && !force {
-			err = m.checkTag(service, now, m.Images[service])
+		if !force {
+			if err := m.checkTag(service, on[i], m.Images[service]); err != nil {
+				return err
+			}
 		}
-		if err == nil || errors.Is(err, ErrAbsent) {
-			_, err = at.isKept(ctx, m, service, m.Images[service], force)
-		}
+		_, err = at.isKept(ctx, m, service, m.Images[service], force)
 		return err
 	})
-	return r.Instead(ctx, at, have, m, err)
+	now = map[string]string{}
+	for i, service := range m.Services() {
+		now[service] = on[i]
+	}
+	return now, r.Instead(ctx, at, have, m, err)
 }
 
 // checkTag is a *DriftError where the tag of a service is on what neither its ledger nor a move that was cut off put it on. "" is that it is nowhere: what cleaned
 // an image up took its tags with it.
 func (m Move) checkTag(service, now, to string) error {
 	if before := m.Before[service]; now != "" && now != before && now != to && !m.isMixed(service, now) {
-		return &DriftError{m.Environment, service, m.Tag, now, before}
+		return &DriftError{m.Environment, service, m.Tag, now, before, m.command()}
 	}
 	return nil
 }

@@ -15,13 +15,13 @@ import (
 const wishKey = "commit"
 
 // Wish is the commit that a file, such as deploy/prod.yaml, wants an environment to run.
-func Wish(name string, text []byte) (commit string, err error) {
+func Wish(name, environment string, text []byte) (commit string, err error) {
 	_, value, err := wishNode(name, text)
 	if err != nil {
 		return "", err
 	}
 	if value == nil || !commitName.MatchString(value.Value) {
-		return "", &compose.HintedError{Err: fmt.Errorf("%s names no commit: commit has to be one in full", name), Next: "strake promote --propose writes it"}
+		return "", &compose.HintedError{Err: fmt.Errorf("%s names no commit: commit has to be one in full", name), Next: "strake promote " + environment + " --propose writes it"}
 	}
 	return value.Value, nil
 }
@@ -32,7 +32,7 @@ func WithWish(name, environment string, text []byte, commit string) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	if got, err := Wish(name, changed); err != nil || got != commit {
+	if got, err := Wish(name, environment, changed); err != nil || got != commit {
 		return nil, fmt.Errorf("%s writes %s in a way that cannot be changed in its place", name, wishKey)
 	}
 	return changed, nil

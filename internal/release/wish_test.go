@@ -25,13 +25,13 @@ func TestWithWish_ChangesNothingElse(t *testing.T) {
 			if err != nil || string(got) != c.want {
 				t.Fatalf("WithWish = %q, %v, want %q", got, err, c.want)
 			}
-			if commit, err := release.Wish("deploy/prod.yaml", got); err != nil || commit != c.commit {
+			if commit, err := release.Wish("deploy/prod.yaml", "prod", got); err != nil || commit != c.commit {
 				t.Errorf("Wish = %s, %v, want %s", commit, err, c.commit)
 			}
 		})
 	}
 	for name, text := range map[string]string{"flow": "{commit: x}\n", "a list": "[]\n", "no commit": "a: 1\n", "short": "commit: 3f2c1ab\n", "no YAML": "a: [\n", "no text": "commit: [1]\n", "two": "commit: " + to + "\ncommit: " + number + "\n"} {
-		if commit, err := release.Wish("deploy/prod.yaml", []byte(text)); err == nil {
+		if commit, err := release.Wish("deploy/prod.yaml", "prod", []byte(text)); err == nil {
 			t.Errorf("Wish of %s = %s, want an error", name, commit)
 		}
 	}
@@ -41,7 +41,7 @@ func TestWithWish_SaysNothingElseThanTheCommit(t *testing.T) {
 	commit := strings.Repeat("ab", 20)
 	for name, text := range map[string]string{"an end": "a: 1\n...\n", "two": "commit: " + commit + "\ncommit: x\n", "in a text": "a: 1\nb: |\n  x\n... # end\n"} {
 		if got, err := release.WithWish("deploy/prod.yaml", "prod", []byte(text), commit); err == nil {
-			if wish, wishErr := release.Wish("deploy/prod.yaml", got); wishErr != nil || wish != commit {
+			if wish, wishErr := release.Wish("deploy/prod.yaml", "prod", got); wishErr != nil || wish != commit {
 				t.Errorf("WithWish of %s = %q, which wants %q, %v", name, got, wish, wishErr)
 			}
 		} else if got != nil {
@@ -51,7 +51,7 @@ func TestWithWish_SaysNothingElseThanTheCommit(t *testing.T) {
 	if _, err := release.WithWish("deploy/prod.yaml", "prod", []byte("a: 1\n...\n"), commit); err == nil {
 		t.Error("WithWish of a text with an end wrote after it")
 	}
-	if _, err := release.Wish("deploy/prod.yaml", []byte("commit: "+commit+"\nb: 1\ncommit: "+commit+"\n")); err == nil || !strings.Contains(err.Error(), "lines 1 and 3") {
+	if _, err := release.Wish("deploy/prod.yaml", "prod", []byte("commit: "+commit+"\nb: 1\ncommit: "+commit+"\n")); err == nil || !strings.Contains(err.Error(), "lines 1 and 3") {
 		t.Errorf("Wish of two = %v, want where they are", err)
 	}
 }
