@@ -136,6 +136,9 @@ func (s *Source) Resolve(ctx context.Context, c Change) (_ Commit, warning strin
 		if err != nil {
 			return Commit{}, "", noCommit("commit "+c.Commit, "git fetch brings commits that the repository does not have yet", err)
 		}
+		if !strings.HasPrefix(id, strings.ToLower(c.Commit)) { // git asks its references first, and whoever pushes names those
+			return Commit{}, "", noCommit("commit "+c.Commit, "a tag or a branch is called so: write more digits, or delete it", fmt.Errorf("it is the name of a reference that leads to %s", id))
+		}
 		return Commit{ID: id, From: c.Commit}, "", nil
 	}
 	remote, err := s.remote(ctx)
@@ -153,7 +156,7 @@ func (s *Source) Resolve(ctx context.Context, c Change) (_ Commit, warning strin
 		}
 	}
 	for _, ref := range here {
-		if id, err := s.commitOf(ctx, ref); err == nil {
+		if id, err := s.at(ctx, ref); err == nil {
 			return Commit{ID: id, From: ref}, warning, nil
 		} else if ctx.Err() != nil {
 			return Commit{}, "", context.Cause(ctx)
@@ -223,7 +226,12 @@ func (s *Source) DefaultBranch(ctx context.Context) (Commit, error) {
 		refs = append(refs, "refs/heads/"+name)
 	}
 	for _, ref := range refs {
-		if id, err := s.commitOf(ctx, ref); err == nil {
+		if strings.HasSuffix(ref, "/HEAD") { // a branch of that name is none
+			if to, err := s.git(ctx, "symbolic-ref", "--quiet", ref); err != nil || !strings.HasPrefix(to, strings.TrimSuffix(ref, "HEAD")) {
+				continue
+			}
+		}
+		if id, err := s.at(ctx, ref); err == nil {
 			return Commit{ID: id, From: ref}, nil
 		} else if ctx.Err() != nil {
 			return Commit{}, context.Cause(ctx)
@@ -272,6 +280,15 @@ func (s *Source) remote(ctx context.Context) (string, error) {
 		return "", &compose.HintedError{Err: fmt.Errorf("the repository has no remote %s", s.Remote), Next: "git remote lists those that it has"}
 	}
 	return "", nil
+}
+
+// at is the commit of a branch, by its name in full: of rev-parse a tag may have that name too.
+func (s *Source) at(ctx context.Context, ref string) (string, error) {
+	id, err := s.git(ctx, "show-ref", "--verify", "--hash", "--", ref)
+	if err != nil {
+		return "", err
+	}
+	return s.commitOf(ctx, id)
 }
 
 // commitOf is the full name of the commit that a reference or an object name leads to.

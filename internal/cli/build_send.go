@@ -24,10 +24,16 @@ func (w *pushing) formers(ctx context.Context) (all []release.Build, err error) 
 	if w.there != nil {
 		all = append(all, *w.there)
 	}
+	isNone := func(err error) bool { // of what somebody else wrote nothing is taken
+		if errors.Is(err, release.ErrForged) {
+			fmt.Fprintf(w.streams.Err, "warning: %s\n", harmless(err.Error()))
+		}
+		return errors.Is(err, release.ErrAbsent) || errors.Is(err, release.ErrForged)
+	}
 	b, err := w.registry.BuildOfTree(ctx, w.build.Tree)
 	if err == nil {
 		all = append(all, b)
-	} else if !errors.Is(err, release.ErrAbsent) {
+	} else if !isNone(err) {
 		return nil, err
 	}
 	commit, _, _ := strings.Cut(w.build.Commit, "-")
@@ -38,7 +44,7 @@ func (w *pushing) formers(ctx context.Context) (all []release.Build, err error) 
 			all = append(all, b)
 			break
 		}
-		if err != nil && !errors.Is(err, release.ErrAbsent) {
+		if err != nil && !isNone(err) {
 			return nil, err
 		}
 	}
@@ -109,6 +115,9 @@ func (w *pushing) publish(ctx context.Context) error {
 		quiet := w.streams
 		quiet.Out = quiet.Err
 		p, err := w.project.Select(o.Services, true)
+		if err == nil && w.tree != nil {
+			err = w.tree.lendSecrets(p)
+		}
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ type buildTree struct {
 	scratch string // of which all is removed afterwards
 	root    string // where the repository's top is
 	dir     string // of the project
+	here    string // the project's in the checkout
 	gaps    previews.Gaps
 	commit  string
 }
@@ -61,18 +62,24 @@ func (t *buildTree) load(ctx context.Context, s Streams, o projectOptions, here 
 	if err != nil {
 		return nil, fmt.Errorf("read the project as %s has it: %w", release.Short(t.commit), err)
 	}
+	t.here = here.WorkingDir
+	return p, t.lendSecrets(p)
+}
+
+// lendSecrets has a project that was loaded from the tree take the files of secrets that are in no commit from the checkout.
+func (t *buildTree) lendSecrets(p *compose.Project) error {
 	for name, secret := range p.Secrets {
 		if _, err := os.Stat(secret.File); secret.File == "" || !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		rel, err := filepath.Rel(t.dir, secret.File)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		secret.File = filepath.Join(here.WorkingDir, rel)
+		secret.File = filepath.Join(t.here, rel)
 		p.Secrets[name] = secret
 	}
-	return p, nil
+	return nil
 }
 
 // check refuses builds that would be of anything but the commit: what lies outside of it, what git ignores, submodules, and files of Git LFS.

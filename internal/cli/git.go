@@ -84,8 +84,14 @@ func commitNamed(ctx context.Context, s Streams, dir, name string) (string, erro
 	if errors.As(err, &exit) {
 		err = fmt.Errorf("the repository has no commit %s", name)
 	}
+	if err == nil && len(name) >= shortestCommit && isHex(name) && !strings.HasPrefix(id, strings.ToLower(name)) { // git asks its references first, and whoever pushes names those
+		err = &compose.HintedError{Err: fmt.Errorf("%s is the name of a tag or a branch, which leads to %s", name, release.Short(id)), Next: "write more digits of the commit, or delete that"}
+	}
 	return id, err
 }
+
+// shortestCommit is how many digits of a commit name it at least.
+const shortestCommit = 4
 
 // remoteRefs are the commits of those references that a remote has, by their names in full.
 func remoteRefs(ctx context.Context, s Streams, dir, remote string, refs ...string) (map[string]string, error) {

@@ -22,6 +22,7 @@ type promoteOptions struct {
 	Branch                   string // of build --push: the move waits for its turn, and is none where the branch is at another commit by then
 	Steps                    int    // of rollback
 	Back                     bool
+	Former                   bool // what was confirmed goes back to a commit that git says
 	DryRun, Yes, JSON, Force bool
 	Hotfix, Propose          bool
 	WishAt                   string // the commit whose file says what the environment is to run; "" for the default branch
@@ -104,13 +105,12 @@ func promote(ctx context.Context, s Streams, o promoteOptions) error {
 	if err != nil {
 		return err
 	}
-	o.Back = m.Action == release.RolledBack // which git may say
 	if m.IsDone() && !o.Force {
 		if on, err := r.isOn(ctx, s, m); err != nil || on { // else it was moved by hand, which the move says
 			return errors.Join(err, r.printDone(s, o, m))
 		}
 	}
-	_, refused := r.approvals(ctx, s, &m)
+	_, refused := r.approvals(ctx, s, o, &m)
 	now, err := r.look(ctx, s, o, have, m)
 	plan := r.printPlan(ctx, s, o, m, have, now)
 	if err != nil && refused == nil {
@@ -180,7 +180,7 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		return r.registry.Instead(ctx, images, nil, confirmed, err)
 	}
 	isNamed := o.Commit != ""
-	o.Commit, o.Back = confirmed.Commit, confirmed.Action == release.RolledBack // one back may be another one by then
+	o.Commit, o.Former = confirmed.Commit, !o.Back && confirmed.Action == release.RolledBack // one back may be another one by then
 	var e release.Entry
 	var m release.Move
 	done := false
@@ -205,11 +205,9 @@ func (r *releasing) carryOut(ctx context.Context, s Streams, o promoteOptions, c
 		if err := m.Check(confirmed); err != nil {
 			return err
 		}
-		m.Approvals, m.Checks = confirmed.Approvals, confirmed.Checks // of a rollback they were verified
-		if m.Action == release.Promoted {
-			if _, err := r.approvals(ctx, s, &m); err != nil {
-				return err
-			}
+		m.Checks = confirmed.Checks
+		if _, err := r.approvals(ctx, s, o, &m); err != nil {
+			return err
 		}
 		e, err = r.registry.Run(ctx, have, m, release.MoveOptions{Images: images, Actor: actor(ctx, s, r.dir), Force: o.Force, Now: s.Now, Still: still,
 			Warn: func(text string) { fmt.Fprintln(s.Err, "warning: "+text) }})
@@ -290,12 +288,8 @@ func (r *releasing) planned(ctx context.Context, s Streams, o promoteOptions) (m
 	if err != nil {
 		return m, nil, err
 	}
-	if have, err = r.registry.History(ctx, o.Environment, enoughFor(commit, follows, recent)); err != nil {
+	if have, err = r.registry.History(ctx, o.Environment, enoughFor(commit, follows || o.Former, recent)); err != nil {
 		return m, nil, err
-	}
-	if follows && have.IsFormer(commit) {
-		o.Commit = commit
-		return r.back(ctx, s, o, e)
 	}
 	var fix *release.Hotfix
 	var from release.History
@@ -334,6 +328,9 @@ func (r *releasing) planned(ctx context.Context, s Streams, o promoteOptions) (m
 	}
 	m, err = release.Promotion(o.Environment, e, have, from, b, s.Now())
 	m.Hotfix = fix
+	if err == nil && (follows || o.Former) && have.IsFormer(m.Commit) { // let in as a promotion is: that it ran there only the ledger says
+		m.Action = release.RolledBack
+	}
 	return m, have, err
 }
 

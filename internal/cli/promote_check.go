@@ -115,7 +115,11 @@ func (r *releasing) keepOutput(name, check, out string) string {
 func runCheck(ctx context.Context, s Streams, dir, home, check string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkPatience, fmt.Errorf("it took more than %s", checkPatience))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-c", check)
+	script := filepath.Join(home, ".check") // whoever lists processes sees their arguments
+	if err := os.WriteFile(script, []byte(check+"\n"), 0o600); err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, "sh", script)
 	cmd.Dir = dir
 	cmd.Env = append(slices.DeleteFunc(slices.Clone(s.Environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")

@@ -52,7 +52,7 @@ type tagDocument struct {
 
 // tag names a release. The tag of git comes first: the origin has it once, so that of two who name at once one is refused before any image is tagged.
 func tag(ctx context.Context, s Streams, o tagOptions) error {
-	r, err := beginReleasing(ctx, s, o.Project, false)
+	r, err := beginReleasing(ctx, s, o.Project, true)
 	if err != nil {
 		return err
 	}

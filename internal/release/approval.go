@@ -220,6 +220,9 @@ func (b Ballot) Count(all []Signed) Tally {
 	return t
 }
 
+// Lacks are the roles of which approvals are missing beside those of a release that had them.
+func (b Ballot) Lacks(have []Approval) []Lack { return b.lacks(have, map[string]bool{}) }
+
 // lacks are the roles of which approvals are missing.
 func (b Ballot) lacks(have []Approval, counted map[string]bool) (all []Lack) {
 	for _, role := range slices.Sorted(maps.Keys(b.Policy.Approvals)) {

@@ -185,8 +185,7 @@ func (c Claims) take(ctx context.Context, environment, id string) error {
 			}
 			return fmt.Errorf("claim %s: %w", environment, err)
 		}
-		isDead := owner.Host == c.Owner.Host && !c.Alive(owner) // machines made from one image may be called the same, and those of CI are
-		if !isDead && c.Now().Sub(owner.Since) < claimAge {
+		if !c.isOver(owner) {
 			return &HeldError{environment, c.Remote, owner}
 		}
 		if err := c.drop(ctx, environment, there); err != nil {
@@ -197,6 +196,13 @@ func (c Claims) take(ctx context.Context, environment, id string) error {
 		return &compose.HintedError{Err: fmt.Errorf("claim %s: %w", environment, pushErr), Next: "whoever promotes has to be allowed to push " + ref + " to " + c.Remote}
 	}
 	return fmt.Errorf("claim %s: %s changes while it is claimed", environment, ref)
+}
+
+// isOver is whether the owner of a claim is gone: by what this machine knows, or as the claim is old, or of a time to come, which none is made at.
+func (c Claims) isOver(owner compose.Owner) bool {
+	isDead := owner.Host == c.Owner.Host && !c.Alive(owner) // machines made from one image may be called the same, and those of CI are
+	age := c.Now().Sub(owner.Since)
+	return isDead || age >= claimAge || age < -clocksDiffer
 }
 
 // ownerOf is who made a claim; one that cannot be read is nobody's.

@@ -93,8 +93,7 @@ func (c Claims) takeTag(ctx context.Context, environment string) (mine string, e
 		if err != nil {
 			return mine, err
 		}
-		isDead := owner.Host == c.Owner.Host && !c.Alive(owner)
-		if !isDead && c.Now().Sub(owner.Since) < claimAge {
+		if !c.isOver(owner) {
 			return mine, &HeldError{environment, "", owner}
 		}
 		if err := c.Registry.store.remove(ctx, LedgerRepository, tagOfClaim(environment), there); err != nil {

@@ -97,7 +97,7 @@ func TestClaims_WhatWasDoneIsDoneThoughItsClaimStays(t *testing.T) {
 
 func TestClaims_OfTheDeadAreTaken(t *testing.T) {
 	c := claims(t)
-	for name, owner := range map[string]compose.Owner{"dead": {PID: 99, Host: "laptop", Since: time.Now()}, "long ago": {PID: 1, Since: time.Now().Add(-2 * time.Hour)}} {
+	for name, owner := range map[string]compose.Owner{"dead": {PID: 99, Host: "laptop", Since: time.Now()}, "long ago": {PID: 1, Since: time.Now().Add(-2 * time.Hour)}, "yet to come": {PID: 1, Host: "far", Since: time.Now().Add(time.Hour)}} {
 		dead := c
 		dead.Owner = owner
 		leave := errors.New("killed")

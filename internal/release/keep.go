@@ -23,7 +23,11 @@ func (r *Registry) keep(ctx context.Context, m Move, shifts []shift) error {
 		if shifts[i].kept {
 			return nil
 		}
-		return r.write(ctx, service, tagKept(m.Environment, m.Commit), shifts[i].to)
+		err := r.write(ctx, service, tagKept(m.Environment, m.Commit), shifts[i].to)
+		if errors.Is(err, ErrWritten) { // on another image, which was said, and was to be gone past
+			err = nil
+		}
+		return err
 	})
 }
 

@@ -76,6 +76,13 @@ func (r *Registry) BuildOfTree(ctx context.Context, tree string) (Build, error) 
 	if err == nil && (b.Tree != tree || b.Dirty || b.Foreign) {
 		err = r.wrong(tagOfTree(tree), "it is of other files")
 	}
+	if err != nil {
+		return b, err
+	}
+	of, err := r.Build(ctx, b.Commit) // the tag of the files is moved, that of the commit is not
+	if err == nil && (of.Tree != tree || !maps.Equal(of.Images, b.Images) || !maps.Equal(of.Inputs, b.Inputs)) {
+		err = r.wrong(tagOfTree(tree), "it is not what was published of "+Short(b.Commit))
+	}
 	return b, err
 }
 
@@ -94,9 +101,12 @@ func (r *Registry) build(ctx context.Context, tag string) (b Build, err error) {
 	return b, nil
 }
 
+// ErrForged is in the error for a record that says what strake does not write.
+var ErrForged = errors.New("strake did not write it")
+
 // wrong is the error for a record that says what strake does not write.
 func (r *Registry) wrong(tag, why string) error {
-	return &compose.HintedError{Err: fmt.Errorf("the record %s of %s/%s: %s", tag, r.Path, LedgerRepository, why), Next: whoMayWrite}
+	return &compose.HintedError{Err: fmt.Errorf("the record %s of %s/%s: %s: %w", tag, r.Path, LedgerRepository, why, ErrForged), Next: whoMayWrite}
 }
 
 // Record writes down what was built, and returns what is written there then. It comes after all images have their tags: a build that is recorded is whole.
@@ -153,7 +163,7 @@ func (e *BrokenError) Error() string {
 
 // Hint is what to look at.
 func (e *BrokenError) Hint() string {
-	return whoMayWrite
+	return fmt.Sprintf("%s; where the tag %s is on something that is no entry, take that tag away there", whoMayWrite, tagOfEntry(e.Environment, e.Number))
 }
 
 const whoMayWrite = "find out who may write to, or clean up, the repository " + LedgerRepository + " of the registry"
@@ -206,6 +216,17 @@ func (r *Registry) newest(ctx context.Context, environment string) (e Entry, err
 			e, err = entryOf(head, environment, 1)
 		}
 		if err != nil {
+			return Entry{}, err
+		}
+	}
+	if head, err = r.read(ctx, LedgerRepository, tagOfEntry(environment, e.Number)); errors.Is(err, ErrAbsent) {
+		return Entry{}, &BrokenError{environment, e.Number, "the registry does not have it under its number"}
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	if head.digest != e.digest { // the head may be moved, and the numbers may be written once
+		if e, err = entryOf(head, environment, e.Number); err != nil {
 			return Entry{}, err
 		}
 	}
@@ -277,7 +298,7 @@ func entryOf(m manifest, environment string, number int) (Entry, error) {
 var (
 	commitName  = regex.New(`^([0-9a-f]{40}|[0-9a-f]{64})(-dirty-[0-9a-f]+)?$`)
 	digestName  = regex.New(`^sha256:[0-9a-f]{64}$`)
-	serviceName = regex.New(`^[a-zA-Z0-9._-]{1,100}$`)
+	serviceName = regex.New(`^[a-zA-Z0-9]+([._-]+[a-zA-Z0-9]+)*$`)
 )
 
 // wrongImages is why a commit or the images by service are none; "" where they are. What is in the registry may be somebody else's.
@@ -286,7 +307,7 @@ func wrongImages(commit string, images map[string]string) string {
 		return fmt.Sprintf("%q is no commit", commit)
 	}
 	for service, digest := range images {
-		if !serviceName.MatchString(service) || !digestName.MatchString(digest) {
+		if !serviceName.MatchString(service) || service == LedgerRepository || !digestName.MatchString(digest) {
 			return fmt.Sprintf("%q at %q is no image of a service", service, digest)
 		}
 	}
@@ -296,7 +317,7 @@ func wrongImages(commit string, images map[string]string) string {
 // line is text that is shown to people as one line, without what moves a terminal's cursor or turns its text around.
 func line(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) {
 			return ' '
 		}
 		return r

@@ -96,8 +96,32 @@ func TestHistory_GoesByTheNumbersWhereTheHeadIsBad(t *testing.T) {
 	if h, err := r.History(t.Context(), "dev", nil); err != nil || len(h) != len(want) || h[0].Commit != want[0].Commit {
 		t.Errorf("History past a head that is none = %d entries, %v, want all %d", len(h), err, len(want))
 	}
+	other := want[0]
+	other.Commit, other.Subject = commitNumber(9), "evil"
+	c.forge(t, "head-dev", other) // under the same number, and following the same entry
+	if h, err := r.History(t.Context(), "dev", nil); err != nil || len(h) != len(want) || h[0].Commit != want[0].Commit {
+		t.Errorf("History past a head that is another entry = %+v, %v, want what has the number", h[0], err)
+	}
 	if err := promote(t.Context(), r, "dev", built(t, c, 4)); err != nil {
 		t.Errorf("promote then = %v", err)
+	}
+}
+
+func TestBuildOfTree_IsWhatWasPublished(t *testing.T) {
+	r, c := newRegistry(t)
+	b := built(t, c, 1)
+	b.Tree = "f11e5"
+	if _, err := r.Record(t.Context(), b, true); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.BuildOfTree(t.Context(), b.Tree); err != nil || got.Commit != b.Commit {
+		t.Errorf("BuildOfTree = %+v, %v, want %s", got, err, b.Commit)
+	}
+	evil := b
+	evil.Images = built(t, c, 2).Images
+	c.forge(t, "tree-"+b.Tree, evil)
+	if got, err := r.BuildOfTree(t.Context(), b.Tree); !errors.Is(err, release.ErrForged) {
+		t.Errorf("BuildOfTree of other images than were published = %+v, %v, want ErrForged", got.Images, err)
 	}
 }
 
@@ -132,6 +156,7 @@ func TestLedger_OfWhatStrakeDoesNotWrite(t *testing.T) {
 		}
 	}
 	good.Subject, good.Actor = "a\nb\x1b[2J", "eve\u202e\r"
+	c.forge(t, "ledger-dev.1", good)
 	c.forge(t, "head-dev", good)
 	if h := history(t, r, "dev"); h[0].Subject != "a b [2J" || h[0].Actor != "eve  " {
 		t.Errorf("what is shown of an entry is %q by %q, want one line of text each", h[0].Subject, h[0].Actor)
