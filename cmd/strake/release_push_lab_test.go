@@ -145,7 +145,8 @@ func (r repository) filesOf(t *testing.T, image string) (texts map[string]string
 func TestBuildPush_IsOfTheCommitAlone(t *testing.T) {
 	lab.EachInSoak(t, func(t *testing.T, e lab.Engine) {
 		g, registry := gatedRegistry(t)
-		r := releaseRepositoryOf(t, e, fmt.Sprintf(released, registry))
+		lends := strings.Replace(released, "web: {build: ./web}", "web: {build: {context: ./web, secrets: [key]}}", 1) + "secrets: {key: {file: web/key.secret}}\n"
+		r := releaseRepositoryOf(t, e, fmt.Sprintf(lends, registry)) // a secret of a file that is in no commit
 		r.write(t, ".gitignore", "*.secret\n.env\n")
 		r.write(t, "web/key.secret", "hunter2")
 		r.write(t, ".env", "IGNORED=1\n")
