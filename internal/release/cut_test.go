@@ -37,9 +37,10 @@ func (c *counted) run(t *testing.T, plan planner, most int) (wrote int, m releas
 	}
 	c.limit(most)
 	_, err = r.Run(t.Context(), have, m, options())
-	wrote = c.wrote
+	c.Lock()
+	defer c.Unlock()
 	c.most = 0
-	return wrote, m, err
+	return c.wrote, m, err
 }
 
 // checkDev looks that what the ledger says is so.

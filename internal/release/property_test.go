@@ -87,7 +87,9 @@ func (w *world) of(t *testing.T, environment string, one int) *release.Registry 
 
 func (w *world) open(t *testing.T, path string, one int) *release.Registry {
 	t.Helper()
+	w.Lock() // a ping that lost the race for the scheme may still ask
 	w.one = one
+	w.Unlock()
 	r, err := release.NewRegistry(path, w.faulty)
 	if err != nil {
 		t.Fatal(err)
@@ -309,6 +311,8 @@ func TestMoves_AtRandomWithFaults(t *testing.T) {
 					w.check(t, "in the end")
 				}
 				fixes += w.fixes
+				w.Lock()
+				defer w.Unlock()
 				for what, n := range w.did {
 					faults[what] += n
 				}
