@@ -77,6 +77,8 @@ type Entry struct {
 	Previous string `json:"previous,omitempty"`
 	// Kept are the commits that have tags of this environment's own, which hold their images, the newest first.
 	Kept []string `json:"kept,omitempty"`
+	// Left are the commits beside those of which some such tags may be left, as they could not be taken away.
+	Left []string `json:"left,omitempty"`
 
 	digest string // its own
 }
@@ -189,8 +191,7 @@ func (h History) Back() []Entry {
 	if len(last.Kept) == 0 {
 		return line
 	}
-	kept := last.Kept[:min(len(last.Kept), mostKept)] // what follows could not be taken away
-	return slices.DeleteFunc(line, func(e Entry) bool { return !slices.Contains(kept, e.Commit) })
+	return slices.DeleteFunc(line, func(e Entry) bool { return !slices.Contains(last.Kept, e.Commit) })
 }
 
 // Arrivals are, by service, the release with which the image came that the environment has: its last one, or an earlier one where no release since had another

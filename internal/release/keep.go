@@ -45,18 +45,23 @@ func (r *Registry) isKept(ctx context.Context, m Move, service, digest string, f
 	return there == digest, nil
 }
 
-// keptBegun are the commits of which there may be tags once a move is begun, the newest first.
-func keptBegun(h History, commit string) []string {
+// keptBegun are the commits of which there may be tags once a move is begun, the newest first, and those of which some were left before.
+func keptBegun(h History, commit string) (kept, left []string) {
 	if len(h) == 0 {
-		return []string{commit}
+		return []string{commit}, nil
 	}
-	return front(commit, h[0].Kept)
+	return front(commit, h[0].Kept), h[0].Left
 }
 
-// keptDone are the commits of which tags are left when a move to commit is done: of the last releases alone.
+// keptDone are the commits of which tags are left when a move to commit is done: of the last releases alone. Another move that was begun and given up may have taken
+// away those of the oldest before it was cut off.
 func keptDone(h History, commit string) []string {
 	last, _ := h.Last()
-	kept := front(commit, last.Kept)
+	had := last.Kept
+	if begun, is := h.Begun(); is && begun.Commit != commit {
+		had = had[:min(len(had), mostKept-1)]
+	}
+	kept := front(commit, had)
 	return kept[:min(len(kept), mostKept)]
 }
 

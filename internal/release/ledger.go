@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -284,7 +285,7 @@ func entryOf(m manifest, environment string, number int) (Entry, error) {
 	case e.Action != Promoted && e.Action != RolledBack:
 		why = fmt.Sprintf("it tells of %q", e.Action)
 	}
-	for _, commit := range e.Kept {
+	for _, commit := range slices.Concat(e.Kept, e.Left) {
 		if !commitName.MatchString(commit) {
 			why = fmt.Sprintf("it keeps %q", commit)
 		}

@@ -224,20 +224,22 @@ func (w *world) check(t *testing.T, after string) {
 func (w *world) checkKept(t *testing.T, r *release.Registry, after, name string, h release.History) {
 	t.Helper()
 	var want []string
-	least := 5
+	last, _ := h.Last()
+	least := last.Kept
 	if _, whole := h.Current(); !whole { // a move whose end could not be written down took the oldest one's tags before
-		least = 4
+		least = least[:min(len(least), 4)]
 	}
 	for _, e := range h.Releases() {
-		if !slices.Contains(want, e.Commit) && len(want) < least {
-			want = append(want, e.Commit)
-			if kept := tags(t, r, "keep-"+name+"-"+e.Commit); !maps.Equal(kept, e.Images) {
-				t.Fatalf("%s: of %s %s is kept as %v, want %v", after, name, e.Subject, kept, e.Images)
-			}
+		if slices.Contains(want, e.Commit) || len(want) >= 4 && !slices.Contains(least, e.Commit) { // the fifth, where a move was begun and given up since
+			continue
+		}
+		want = append(want, e.Commit)
+		if kept := tags(t, r, "keep-"+name+"-"+e.Commit); !maps.Equal(kept, e.Images) {
+			t.Fatalf("%s: of %s %s is kept as %v, want %v", after, name, e.Subject, kept, e.Images)
 		}
 	}
 	if len(h) > 0 {
-		want = append(want, h[0].Kept...) // those that could not be taken away, and of a move that was begun
+		want = append(append(want, h[0].Kept...), h[0].Left...) // those that could not be taken away, and of a move that was begun
 	}
 	for _, service := range services {
 		for _, tag := range w.tagsIn(t, r, service) {
@@ -310,6 +312,7 @@ func TestMoves_AtRandomWithFaults(t *testing.T) {
 					}
 					w.check(t, "in the end")
 				}
+				time.Sleep(time.Hour) // of the bubble: a ping that lost the race for the scheme waits to ask again, and ends before the bubble does
 				fixes += w.fixes
 				w.Lock()
 				defer w.Unlock()

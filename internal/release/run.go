@@ -52,7 +52,7 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 	h := have
 	if b := m.Resumes; b == nil || b.Commit != m.Commit || b.Action != m.Action || !maps.Equal(b.Images, m.Images) {
 		var err error
-		e.Kept = keptBegun(have, m.Commit)
+		e.Kept, e.Left = keptBegun(have, m.Commit)
 		if h, err = r.append(ctx, have, e); err != nil {
 			return e, err
 		}
@@ -75,8 +75,8 @@ func (r *Registry) Run(ctx context.Context, have History, m Move, o MoveOptions)
 	if err == nil {
 		e.Done, e.Time = true, o.Now().UTC().Truncate(time.Second)
 		e.Kept = keptDone(have, m.Commit)
-		old := slices.DeleteFunc(slices.Clone(h[0].Kept), func(commit string) bool { return slices.Contains(e.Kept, commit) })
-		e.Kept = append(e.Kept, at.forget(ctx, m, old, o.warn)...)
+		old := slices.DeleteFunc(slices.Concat(h[0].Kept, h[0].Left), func(commit string) bool { return slices.Contains(e.Kept, commit) })
+		e.Left = at.forget(ctx, m, old, o.warn)
 		_, err = r.append(ctx, h, e)
 	}
 	if err != nil {
