@@ -73,16 +73,15 @@ func (r *releasing) verified(ctx context.Context, s Streams, o promoteOptions, m
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	lacks := b.Lacks(m.Approvals)
-	if len(lacks) > 0 && !o.Force {
-		return &release.PolicyError{Why: fmt.Sprintf("the ledger says that %s was approved by %s, and the signatures that can be verified with the keys of %s are too few for %s", release.Short(m.Commit), cmp.Or(approvedBy(told), "nobody"), release.SignersFile, m.Environment),
+	why := ""
+	if err != nil {
+		why = ": " + harmless(err.Error())
+	}
+	if len(b.Lacks(m.Approvals)) > 0 && !o.Force {
+		return &release.PolicyError{Why: fmt.Sprintf("the ledger says that %s was approved by %s, and the signatures that can be verified with the keys of %s are too few for %s%s", release.Short(m.Commit), cmp.Or(approvedBy(told), "nobody"), release.SignersFile, m.Environment, why),
 			Next: "look at strake releases " + m.Environment + "; strake rollback " + m.Environment + " " + release.Short(m.Commit) + " --force goes back to it all the same"}
 	}
 	if len(m.Approvals) < len(told) {
-		why := ""
-		if err != nil {
-			why = ": " + harmless(err.Error())
-		}
 		fmt.Fprintf(s.Err, "warning: the ledger says that %s was approved by %s, of which only %d can be verified with the keys of %s%s\n", release.Short(m.Commit), approvedBy(told), len(m.Approvals), release.SignersFile, why)
 	}
 	return nil

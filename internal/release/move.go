@@ -167,11 +167,11 @@ func (h History) ran(b Build, now time.Time) (e Entry, span time.Duration, ok bo
 	return e, 0, false
 }
 
-// Next is the commit of a promotion for which none was named: offered, which is what it comes from runs, unless a move was begun. A promotion of the same is
-// completed; where another commit is offered meanwhile, and where the move is a rollback, it is a *PolicyError, which names both. It is pure.
+// Next is the commit of a promotion for which none was named: offered, which is what it comes from runs, unless a move was begun. One to the same is
+// completed, also a rollback that git says; where another commit is offered meanwhile it is a *PolicyError, which names both. It is pure.
 func Next(have History, offered string) (string, error) {
 	begun, is := have.Begun()
-	if !is || begun.Action == Promoted && begun.Commit == offered {
+	if !is || begun.Commit == offered {
 		return offered, nil
 	}
 	if begun.Action == RolledBack {
